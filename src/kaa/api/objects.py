@@ -1,0 +1,71 @@
+"""Kubernetes objects are dicts exactly as on the wire. The few questions that every room asks of them.
+
+An object that came from a cache or the store is never modified: copy it (`copy_object`), then change the copy.
+"""
+
+from collections.abc import Iterable
+from typing import Any, TypeAlias
+
+import orjson
+
+Object: TypeAlias = dict[str, Any]
+
+
+def copy_object(obj: Object) -> Object:
+    """A deep copy. A round trip through bytes is three times as fast as `copy.deepcopy` on a pod."""
+    copied: Object = orjson.loads(orjson.dumps(obj))
+    return copied
+
+
+def name_of(obj: Object) -> str:
+    name: str = obj["metadata"].get("name", "")
+    return name
+
+
+def namespace_of(obj: Object) -> str:
+    """The namespace, "" for a cluster-scoped object."""
+    namespace: str = obj["metadata"].get("namespace", "")
+    return namespace
+
+
+def uid_of(obj: Object) -> str:
+    uid: str = obj["metadata"].get("uid", "")
+    return uid
+
+
+def labels_of(obj: Object) -> dict[str, str]:
+    return obj["metadata"].get("labels") or {}
+
+
+def annotations_of(obj: Object) -> dict[str, str]:
+    return obj["metadata"].get("annotations") or {}
+
+
+def is_being_deleted(obj: Object) -> bool:
+    return obj["metadata"].get("deletionTimestamp") is not None
+
+
+def owner_references(obj: Object) -> list[Object]:
+    return obj["metadata"].get("ownerReferences") or []
+
+
+def controller_of(obj: Object) -> Object | None:
+    """The owner reference with `controller: true`, of which there is at most one."""
+    return next((ref for ref in owner_references(obj) if ref.get("controller")), None)
+
+
+def owner_reference(owner: Object, *, controller: bool = True) -> Object:
+    """A reference to `owner` that blocks its foreground deletion, as controllers set on what they create."""
+    return {
+        "apiVersion": owner["apiVersion"],
+        "kind": owner["kind"],
+        "name": name_of(owner),
+        "uid": uid_of(owner),
+        "controller": controller,
+        "blockOwnerDeletion": True,
+    }
+
+
+def condition(conditions: Iterable[Object] | None, kind: str) -> Object | None:
+    """The condition of that type in a status's list, or None."""
+    return next((c for c in conditions or () if c.get("type") == kind), None)

@@ -1,0 +1,197 @@
+"""A kind is one row. Routes, discovery, OpenAPI, RBAC attributes, storage keys and table columns come from it.
+
+`Resource` describes one kind in one version; `GroupVersion` is the list of a version's rows; `Catalog` is what a
+server serves or a client knows, and the only place that looks rows up. A CustomResourceDefinition becomes the same
+row at run time: one path for built-in and custom kinds.
+
+    GroupVersion("apps", "v1", (
+        Resource(kind="ReplicaSet", short_names=("rs",), categories=("all",), subresources=(STATUS, SCALE)),
+    ))
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from kaa.api.errors import FieldError
+from kaa.api.objects import Object
+
+ALL_VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
+
+PrepareForCreate = Callable[[Object], None]
+"""Changes a fresh object in place before it is validated: clears status, fills what depends on other fields."""
+PrepareForUpdate = Callable[[Object, Object], None]
+"""(new, old): changes `new` in place: keeps what an update may not change silently, e.g. status."""
+Validate = Callable[[Object, Object | None], Iterable[FieldError]]
+"""(new, old or None on create): every violated rule beyond the schema's own."""
+Convert = Callable[[Object], Object]
+"""A whole object of one version as one of another; the argument is left as it was."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A printer column of the Table form. `value` gets the object and the time (for ages) and returns a cell."""
+
+    name: str
+    value: Callable[[Object, Any], Any]
+    type: str = "string"
+    format: str = ""
+    priority: int = 0  # 0: always shown; 1: only with -o wide
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Subresource:
+    """`<plural>/<name>`. `kind`, `group`, `version` name the body's type where it isn't the parent's (Scale)."""
+
+    name: str
+    verbs: tuple[str, ...] = ("get", "patch", "update")
+    kind: str = ""
+    group: str = ""
+    version: str = ""
+
+
+STATUS = Subresource("status")
+SCALE = Subresource("scale", kind="Scale", group="autoscaling", version="v1")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resource:
+    """One kind in one version. Every default is the common case."""
+
+    kind: str
+    plural: str = ""  # "" = the kind in lower case with an s
+    namespaced: bool = True
+    verbs: tuple[str, ...] = ALL_VERBS
+    short_names: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
+    subresources: tuple[Subresource, ...] = ()
+    columns: tuple[Column, ...] = ()  # without Name, which always comes first, and Age, which always comes last
+    selectable_fields: tuple[str, ...] = ()  # beyond metadata.name and metadata.namespace: dotted paths
+    has_generation: bool = True  # metadata.generation counts changes of spec
+    prepare_for_create: PrepareForCreate | None = None
+    prepare_for_update: PrepareForUpdate | None = None
+    validate: Validate | None = None
+    default_grace_seconds: Callable[[Object], int] | None = None  # None: deleted at once
+    storage_version: str = ""  # "" = this version; else another version of the same kind in `storage_group`
+    storage_group: str | None = None  # None = the same group
+    to_storage: Convert | None = None
+    from_storage: Convert | None = None
+    group: str = ""  # filled in by GroupVersion
+    version: str = ""  # filled in by GroupVersion
+    schema: Any = None  # custom kinds: the structural schema; built-in kinds find theirs by group, version and kind
+
+    @property
+    def name(self) -> str:
+        """The plural, as in routes and RBAC rules."""
+        return self.plural or self.kind.lower() + "s"
+
+    @property
+    def singular(self) -> str:
+        return self.kind.lower()
+
+    @property
+    def list_kind(self) -> str:
+        return self.kind + "List"
+
+    @property
+    def api_version(self) -> str:
+        return f"{self.group}/{self.version}" if self.group else self.version
+
+    @property
+    def base_path(self) -> str:
+        """`/api/v1` or `/apis/<group>/<version>`."""
+        return f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
+
+    def path(self, namespace: str | None = None, name: str | None = None, subresource: str | None = None) -> str:
+        """The URL path of the collection, an object or a subresource."""
+        parts = [self.base_path]
+        if self.namespaced and namespace:
+            parts += ["namespaces", namespace]
+        parts.append(self.name)
+        parts += [part for part in (name, subresource) if part]
+        return "/".join(parts)
+
+    def subresource(self, name: str) -> Subresource | None:
+        return next((s for s in self.subresources if s.name == name), None)
+
+
+@dataclass(frozen=True, slots=True)
+class GroupVersion:
+    """The rows of one version of one group. `group` is "" for the core group."""
+
+    group: str
+    version: str
+    resources: tuple[Resource, ...]
+
+    def __iter__(self) -> Iterator[Resource]:
+        for resource in self.resources:
+            yield replace(resource, group=self.group, version=self.version)
+
+
+@dataclass(slots=True)
+class Catalog:
+    """The rows that are served, in the order of discovery. `revision` counts changes (custom kinds come and go)."""
+
+    revision: int = 0
+    _by_plural: dict[tuple[str, str, str], Resource] = field(default_factory=dict)
+    _by_kind: dict[tuple[str, str, str], Resource] = field(default_factory=dict)
+    _versions: dict[str, list[str]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, group_versions: Iterable[GroupVersion]) -> "Catalog":
+        catalog = cls()
+        for group_version in group_versions:
+            for resource in group_version:
+                catalog.add(resource)
+        return catalog
+
+    def add(self, resource: Resource) -> None:
+        self._by_plural[resource.group, resource.version, resource.name] = resource
+        self._by_kind[resource.group, resource.version, resource.kind] = resource
+        versions = self._versions.setdefault(resource.group, [])
+        if resource.version not in versions:
+            versions.append(resource.version)
+        self.revision += 1
+
+    def remove(self, resource: Resource) -> None:
+        self._by_plural.pop((resource.group, resource.version, resource.name), None)
+        self._by_kind.pop((resource.group, resource.version, resource.kind), None)
+        if not any(r.group == resource.group and r.version == resource.version for r in self):
+            self._versions[resource.group].remove(resource.version)
+            if not self._versions[resource.group]:
+                del self._versions[resource.group]
+        self.revision += 1
+
+    def __iter__(self) -> Iterator[Resource]:
+        return iter(self._by_plural.values())
+
+    def find(self, group: str, version: str, plural: str) -> Resource | None:
+        return self._by_plural.get((group, version, plural))
+
+    def for_kind(self, api_version: str, kind: str) -> Resource | None:
+        """By what an object says of itself: `apiVersion` and `kind`."""
+        group, _, version = api_version.rpartition("/")
+        return self._by_kind.get((group, version, kind))
+
+    def named(self, name: str) -> Resource:
+        """By the short form that code uses: `Pod`, `Deployment.apps`, `apps/v1/Deployment`. Raises KeyError.
+
+        A bare kind means the first row of that kind; the catalog's order (core group first, preferred version first)
+        decides.
+        """
+        if name.count("/") == 2:
+            group, version, kind = name.split("/")
+            return self._by_kind[group, version, kind]
+        kind, _, group = name.partition(".")
+        for resource in self:
+            if resource.kind == kind and (not group or resource.group == group):
+                return resource
+        raise KeyError(name)
+
+    def groups(self) -> list[str]:
+        return list(self._versions)
+
+    def versions(self, group: str) -> list[str]:
+        """The served versions of a group, preferred first."""
+        return self._versions.get(group, [])

@@ -1,0 +1,1 @@
+"""Kubeconfig, transports, REST, informer caches, events, leader election."""

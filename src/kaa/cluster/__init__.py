@@ -1,0 +1,1 @@
+"""Certificates, bootstrap objects, supervised processes, the node as a namespace."""

@@ -1,0 +1,1 @@
+"""Pod actions and status (pure), loop, probes, volumes, and the kubelet's HTTP server."""

@@ -1,0 +1,134 @@
+"""Time and chance as parameters: the one module that reads either.
+
+A `Clock` gives the time of day, a monotonic time, timers, random numbers and uuids. Components take one and
+use nothing else, so that one seed gives one history. Two clocks exist:
+
+- `WallClock`: the machine's time and the operating system's randomness.
+- `VirtualClock`: the time of a `VirtualEventLoop`, which jumps to the next timer whenever nothing can run. Every
+  `await` that waits for time (`clock.sleep`, `asyncio.timeout`, `loop.call_later`) is on that same time.
+"""
+
+import asyncio
+import random
+import selectors
+import time
+import uuid
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any, Protocol
+
+VIRTUAL_EPOCH = datetime(2030, 1, 1, tzinfo=UTC)
+"""When virtual time begins, unless told otherwise."""
+
+SUFFIX_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
+"""Characters of generated names: no vowels and no look-alikes, as in Kubernetes' own."""
+
+
+class Clock(Protocol):
+    """Time and chance.
+
+    `now()` is timezone-aware UTC and may step; `monotonic()` is seconds from an arbitrary start and never goes
+    back. `random` is this component's own generator: it isn't shared between components, so that the order in
+    which they run does not change what each draws.
+    """
+
+    random: random.Random
+
+    def now(self) -> datetime: ...
+    def monotonic(self) -> float: ...
+    async def sleep(self, seconds: float) -> None: ...
+    def call_later(self, seconds: float, callback: Callable[..., object], *args: Any) -> asyncio.TimerHandle: ...
+    def uuid(self) -> str: ...
+
+
+class WallClock:
+    """The machine's clock."""
+
+    def __init__(self) -> None:
+        self.random: random.Random = random.SystemRandom()
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+    def call_later(self, seconds: float, callback: Callable[..., object], *args: Any) -> asyncio.TimerHandle:
+        return asyncio.get_running_loop().call_later(seconds, callback, *args)
+
+    def uuid(self) -> str:
+        return str(uuid.uuid4())
+
+
+class VirtualClock:
+    """The time of the running `VirtualEventLoop`, and chance drawn from one seed."""
+
+    def __init__(self, seed: int, epoch: datetime = VIRTUAL_EPOCH) -> None:
+        self.random = random.Random(seed)
+        self._epoch = epoch
+
+    def now(self) -> datetime:
+        return self._epoch + timedelta(seconds=self.monotonic())
+
+    def monotonic(self) -> float:
+        return asyncio.get_running_loop().time()
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+    def call_later(self, seconds: float, callback: Callable[..., object], *args: Any) -> asyncio.TimerHandle:
+        return asyncio.get_running_loop().call_later(seconds, callback, *args)
+
+    def uuid(self) -> str:
+        return str(uuid.UUID(int=self.random.getrandbits(128), version=4))
+
+
+class _JumpingSelector(selectors.DefaultSelector):
+    """Turns the event loop's wish to wait for a timer into a jump of its time.
+
+    With no timer at all it waits for real: only another thread or a file descriptor can then wake the loop.
+    """
+
+    elapsed_seconds = 0.0
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        if timeout is None:
+            return super().select(None)
+        ready = super().select(0)
+        if not ready and timeout > 0:
+            self.elapsed_seconds += timeout
+        return ready
+
+
+class VirtualEventLoop(asyncio.SelectorEventLoop):
+    """An event loop whose time stands still while anything can run, and otherwise jumps to the next timer."""
+
+    def __init__(self) -> None:
+        self._jumping = _JumpingSelector()
+        super().__init__(self._jumping)
+
+    def time(self) -> float:
+        return self._jumping.elapsed_seconds
+
+
+def random_suffix(rng: random.Random, length: int = 5) -> str:
+    """The random end of a generated name, e.g. `x7k2p`."""
+    return "".join(rng.choice(SUFFIX_ALPHABET) for _ in range(length))
+
+
+def rfc3339(moment: datetime) -> str:
+    """metav1.Time on the wire: seconds, UTC, `2030-01-01T00:00:00Z`."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def rfc3339_micro(moment: datetime) -> str:
+    """metav1.MicroTime on the wire: microseconds, UTC."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def parse_rfc3339(text: str) -> datetime:
+    """The moment that a metav1.Time or MicroTime names. Raises ValueError."""
+    return datetime.fromisoformat(text).astimezone(UTC)

@@ -1,0 +1,1 @@
+"""Pod networks, service rules and their nftables sync, cluster DNS."""

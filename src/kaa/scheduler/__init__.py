@@ -1,0 +1,1 @@
+"""Framework (pure), snapshot, queue, loop, and plugins one file each."""

@@ -1,0 +1,1 @@
+"""The API server: HTTP -> request -> authn -> authz -> admission -> registry -> store -> watch."""

@@ -1,0 +1,1 @@
+"""A revisioned log of keys and bytes, in etcd's model: memory and sqlite."""

@@ -1,15 +1,127 @@
-"""The core group, v1."""
+"""The core group, v1: what runs, where it runs, and what it is given."""
 
-from kaa.api.resource import STATUS, GroupVersion, Resource
+from kaa.api.resource import ALL_VERBS, SCALE, STATUS, GroupVersion, Resource, Subresource
+
+CONNECT = ("create", "get")
+PROXY = ("create", "delete", "get", "patch", "update")
+
+BINDING = Subresource("binding", ("create",), kind="Binding")
+EVICTION = Subresource("eviction", ("create",), kind="Eviction", group="policy", version="v1")
+LOG = Subresource("log", ("get",))
+ATTACH = Subresource("attach", CONNECT, kind="PodAttachOptions")
+EXEC = Subresource("exec", CONNECT, kind="PodExecOptions")
+PORT_FORWARD = Subresource("portforward", CONNECT, kind="PodPortForwardOptions")
+POD_PROXY = Subresource("proxy", PROXY, kind="PodProxyOptions")
+EPHEMERAL_CONTAINERS = Subresource("ephemeralcontainers")
+RESIZE = Subresource("resize")
+NODE_PROXY = Subresource("proxy", PROXY, kind="NodeProxyOptions")
+SERVICE_PROXY = Subresource("proxy", PROXY, kind="ServiceProxyOptions")
+FINALIZE = Subresource("finalize", ("update",))
+TOKEN = Subresource("token", ("create",), kind="TokenRequest", group="authentication.k8s.io", version="v1")
+
+POD_FIELDS = (
+    "spec.nodeName",
+    "spec.restartPolicy",
+    "spec.schedulerName",
+    "spec.serviceAccountName",
+    "spec.hostNetwork",
+    "status.phase",
+    "status.podIP",
+    "status.podIPs",
+    "status.nominatedNodeName",
+)
+EVENT_FIELDS = (
+    "involvedObject.kind",
+    "involvedObject.namespace",
+    "involvedObject.name",
+    "involvedObject.uid",
+    "involvedObject.apiVersion",
+    "involvedObject.resourceVersion",
+    "involvedObject.fieldPath",
+    "reason",
+    "reportingComponent",
+    "source",
+    "type",
+)
 
 V1 = GroupVersion(
     "",
     "v1",
     (
-        Resource(kind="Namespace", namespaced=False, short_names=("ns",), subresources=(STATUS,)),
-        Resource(kind="Node", namespaced=False, short_names=("no",), subresources=(STATUS,)),
-        Resource(kind="Pod", short_names=("po",), categories=("all",), subresources=(STATUS,)),
-        Resource(kind="Service", short_names=("svc",), categories=("all",), subresources=(STATUS,)),
+        Resource(kind="Binding", verbs=("create",), has_generation=False),
+        Resource(
+            kind="ComponentStatus",
+            plural="componentstatuses",
+            namespaced=False,
+            verbs=("get", "list"),
+            short_names=("cs",),
+            has_generation=False,
+        ),
         Resource(kind="ConfigMap", short_names=("cm",), has_generation=False),
+        Resource(kind="Endpoints", plural="endpoints", short_names=("ep",), has_generation=False),
+        Resource(kind="Event", short_names=("ev",), selectable_fields=EVENT_FIELDS, has_generation=False),
+        Resource(kind="LimitRange", short_names=("limits",), has_generation=False),
+        Resource(
+            kind="Namespace",
+            namespaced=False,
+            verbs=tuple(verb for verb in ALL_VERBS if verb != "deletecollection"),
+            short_names=("ns",),
+            subresources=(FINALIZE, STATUS),
+            selectable_fields=("status.phase",),
+            has_generation=False,
+        ),
+        Resource(
+            kind="Node",
+            namespaced=False,
+            short_names=("no",),
+            subresources=(NODE_PROXY, STATUS),
+            selectable_fields=("spec.unschedulable",),
+            has_generation=False,
+        ),
+        Resource(kind="PersistentVolumeClaim", short_names=("pvc",), subresources=(STATUS,), has_generation=False),
+        Resource(
+            kind="PersistentVolume",
+            namespaced=False,
+            short_names=("pv",),
+            subresources=(STATUS,),
+            has_generation=False,
+        ),
+        Resource(
+            kind="Pod",
+            short_names=("po",),
+            categories=("all",),
+            subresources=(
+                ATTACH,
+                BINDING,
+                EPHEMERAL_CONTAINERS,
+                EVICTION,
+                EXEC,
+                LOG,
+                PORT_FORWARD,
+                POD_PROXY,
+                RESIZE,
+                STATUS,
+            ),
+            selectable_fields=POD_FIELDS,
+        ),
+        Resource(kind="PodTemplate"),
+        Resource(
+            kind="ReplicationController",
+            short_names=("rc",),
+            categories=("all",),
+            subresources=(SCALE, STATUS),
+            selectable_fields=("status.replicas",),
+        ),
+        Resource(kind="ResourceQuota", short_names=("quota",), subresources=(STATUS,), has_generation=False),
+        Resource(kind="Secret", selectable_fields=("type",), has_generation=False),
+        Resource(kind="ServiceAccount", short_names=("sa",), subresources=(TOKEN,), has_generation=False),
+        Resource(
+            kind="Service",
+            short_names=("svc",),
+            categories=("all",),
+            subresources=(SERVICE_PROXY, STATUS),
+            selectable_fields=("spec.clusterIP", "spec.type"),
+            has_generation=False,
+        ),
     ),
 )

@@ -1,0 +1,17 @@
+"""The apiextensions.k8s.io group: kinds that are made at run time."""
+
+from kaa.api.resource import STATUS, GroupVersion, Resource
+
+V1 = GroupVersion(
+    "apiextensions.k8s.io",
+    "v1",
+    (
+        Resource(
+            kind="CustomResourceDefinition",
+            namespaced=False,
+            short_names=("crd", "crds"),
+            categories=("api-extensions",),
+            subresources=(STATUS,),
+        ),
+    ),
+)

@@ -1,0 +1,31 @@
+"""The autoscaling group. Objects are stored as v2; v1 knows one metric, the CPU's utilization."""
+
+from kaa.api.resource import STATUS, GroupVersion, Resource
+
+V2 = GroupVersion(
+    "autoscaling",
+    "v2",
+    (
+        Resource(
+            kind="HorizontalPodAutoscaler",
+            short_names=("hpa",),
+            categories=("all",),
+            subresources=(STATUS,),
+            has_generation=False,
+        ),
+    ),
+)
+
+V1 = GroupVersion(
+    "autoscaling",
+    "v1",
+    (
+        Resource(
+            kind="HorizontalPodAutoscaler",
+            short_names=("hpa",),
+            categories=("all",),
+            subresources=(STATUS,),
+            has_generation=False,
+        ),
+    ),
+)

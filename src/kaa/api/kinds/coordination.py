@@ -1,0 +1,5 @@
+"""The coordination.k8s.io group: leases, by which leaders are elected and nodes say that they live."""
+
+from kaa.api.resource import GroupVersion, Resource
+
+V1 = GroupVersion("coordination.k8s.io", "v1", (Resource(kind="Lease", has_generation=False),))

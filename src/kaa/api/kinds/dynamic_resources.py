@@ -1,0 +1,15 @@
+"""The resource.k8s.io group: devices, and claims to them."""
+
+from kaa.api.resource import STATUS, GroupVersion, Resource
+
+V1 = GroupVersion(
+    "resource.k8s.io",
+    "v1",
+    (
+        Resource(kind="DeviceClass", plural="deviceclasses", namespaced=False),
+        Resource(kind="DeviceTaintRule", namespaced=False, subresources=(STATUS,)),
+        Resource(kind="ResourceClaim", subresources=(STATUS,), has_generation=False),
+        Resource(kind="ResourceClaimTemplate", has_generation=False),
+        Resource(kind="ResourceSlice", namespaced=False, selectable_fields=("spec.nodeName", "spec.driver")),
+    ),
+)

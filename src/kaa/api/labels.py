@@ -1,15 +1,16 @@
 """What a label's key and value may look like, in upstream's words.
 
-Both functions return sentences about what is wrong, none when nothing is. A key is `name` or `prefix/name`: the prefix a
-DNS subdomain, the name at most 63 bytes. Annotation keys follow the same rule.
+Both functions return sentences about what is wrong, none when nothing is. A key is `name` or `prefix/name`: the
+prefix a DNS subdomain, the name at most 63 bytes. Annotation keys follow the same rule.
 """
 
 import re
 
 _NAME = "([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]"
-_NAME_RULE = (
-    "must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character"
+_NAME_CHARACTERS = (
+    "consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character"
 )
+_NAME_RULE = f"must {_NAME_CHARACTERS}"
 _SUBDOMAIN = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
 _KEY_EXAMPLES = f"(e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '{_NAME}')"
 
@@ -44,8 +45,8 @@ def _prefix_problems(prefix: str) -> list[str]:
         problems.append(f"prefix part must be no more than {MAX_PREFIX_BYTES} bytes")
     if not _subdomain.fullmatch(prefix):
         problems.append(
-            "prefix part a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', "
-            "and must start and end with an alphanumeric character "
+            "prefix part a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, "
+            "'-' or '.', and must start and end with an alphanumeric character "
             f"(e.g. 'example.com', regex used for validation is '{_SUBDOMAIN}')"
         )
     return problems
@@ -57,7 +58,7 @@ def label_value_problems(value: str) -> list[str]:
         problems.append(f"must be no more than {MAX_NAME_BYTES} bytes")
     if not _value.fullmatch(value):
         problems.append(
-            f"a valid label must be an empty string or {_NAME_RULE.removeprefix('must ')} "
+            f"a valid label must be an empty string or {_NAME_CHARACTERS} "
             f"(e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is '({_NAME})?')"
         )
     return problems

@@ -1,9 +1,9 @@
 """Quantities of resources (`100m`, `1.5Gi`, `2e3`), exact: resource.Quantity's grammar, bounds and canonical form.
 
-A quantity is a number with a suffix in one of three formats: DecimalSI (n u m, none, k M G T P E), BinarySI (Ki Mi Gi Ti
-Pi Ei) and DecimalExponent (e3). The canonical form keeps the format and the value, has no fraction, and takes the
-largest suffix that allows that: `1500m` stays, `1.5Gi` is `1536Mi`, `0.5` is `500m`. Values are integers of nano units, as
-nothing finer exists: what is finer is rounded away from zero.
+A quantity is a number with a suffix in one of three formats: DecimalSI (n u m, none, k M G T P E), BinarySI (Ki Mi Gi
+Ti Pi Ei) and DecimalExponent (e3). The canonical form keeps the format and the value, has no fraction, and takes the
+largest suffix that allows that: `1500m` stays, `1.5Gi` is `1536Mi`, `0.5` is `500m`. Values are integers of nano
+units, as nothing finer exists: what is finer is rounded away from zero.
 """
 
 import re

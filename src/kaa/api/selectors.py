@@ -1,9 +1,9 @@
 """Label and field selectors: which objects a query, a controller or a Service means.
 
 A *label selector* is a conjunction of requirements on labels, written as text in queries
-(`app=web,tier in (a, b),!canary`) and as an object in specs (`matchLabels`, `matchExpressions`). A *field selector* is a
-conjunction of equalities on an object's selectable fields (`metadata.name=x,status.phase!=Running`). No requirement
-at all matches everything; `NOTHING` matches nothing and is what an absent selector object means.
+(`app=web,tier in (a, b),!canary`) and as an object in specs (`matchLabels`, `matchExpressions`). A *field selector*
+is a conjunction of equalities on an object's selectable fields (`metadata.name=x,status.phase!=Running`). No
+requirement at all matches everything; `NOTHING` matches nothing and is what an absent selector object means.
 
 Selectors are immutable, and are parsed once and matched often. A malformed one is BadRequest with upstream's text.
 """

@@ -8,7 +8,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kaa.network.dns_message import AAAA, CNAME, PTR, SRV, A, MalformedMessage, answer, encode_name, parse_query
+from kaa.network.dns_message import (
+    AAAA,
+    CNAME,
+    PTR,
+    SRV,
+    A,
+    MalformedMessage,
+    Record,
+    address_records,
+    answer,
+    encode_name,
+    parse_query,
+)
 from kaa.network.dns_zone import Answer, resolve
 
 DOMAIN = "cluster.local"

@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from kaa.store.memory import MemoryStore
+from kaa.store.sqlite import SQLiteStore
 from kaa.store.store import Compacted, Compare, Delete, Event, FutureRevision, Put, Store, StoreFailed
 from kaa.store.watchers import MAX_WAITING_EVENTS
 
@@ -50,9 +51,6 @@ class ManualClock:
                 handle._run()
 
 
-Open = Callable[[], Awaitable[Store]]
-
-
 @pytest.fixture
 def clock() -> ManualClock:
     return ManualClock()
@@ -62,7 +60,11 @@ async def open_memory(directory: Path, clock: ManualClock) -> Store:
     return MemoryStore(clock)
 
 
-@pytest.fixture(params=[open_memory])
+async def open_sqlite(directory: Path, clock: ManualClock) -> Store:
+    return await SQLiteStore.open(directory, clock)
+
+
+@pytest.fixture(params=[open_memory, open_sqlite])
 async def store(request: pytest.FixtureRequest, tmp_path: Path, clock: ManualClock) -> AsyncIterator[Store]:
     opened = await request.param(tmp_path, clock)
     yield opened

@@ -26,6 +26,10 @@ Validate = Callable[[Object, Object | None], Iterable[FieldError]]
 """(new, old or None on create): every violated rule beyond the schema's own."""
 Convert = Callable[[Object], Object]
 """A whole object of one version as one of another; the argument is left as it was."""
+NameRule = Callable[[str], Iterable[str]]
+"""What is wrong with a name, in upstream's words: nothing when it may be used."""
+SetDefaults = Callable[[Object], None]
+"""Fills in place what the author of an object left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +70,11 @@ class Resource:
     short_names: tuple[str, ...] = ()
     categories: tuple[str, ...] = ()
     subresources: tuple[Subresource, ...] = ()
-    columns: tuple[Column, ...] = ()  # without Name, which always comes first, and Age, which always comes last
+    columns: tuple[Column, ...] = ()  # all of them, in order; none given: Name and Age
     selectable_fields: tuple[str, ...] = ()  # beyond metadata.name and metadata.namespace: dotted paths
     has_generation: bool = True  # metadata.generation counts changes of spec
+    name_rule: NameRule | None = None  # None: a lowercase RFC 1123 subdomain
+    defaults: SetDefaults | None = None
     prepare_for_create: PrepareForCreate | None = None
     prepare_for_update: PrepareForUpdate | None = None
     validate: Validate | None = None

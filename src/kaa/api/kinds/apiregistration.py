@@ -1,5 +1,6 @@
 """The apiregistration.k8s.io group: which server answers for a version of a group."""
 
+from kaa.api.printing import policy
 from kaa.api.resource import STATUS, GroupVersion, Resource
 
 V1 = GroupVersion(
@@ -8,6 +9,7 @@ V1 = GroupVersion(
     (
         Resource(
             kind="APIService",
+            columns=policy.API_SERVICE,
             namespaced=False,
             categories=("api-extensions",),
             subresources=(STATUS,),

@@ -1,5 +1,6 @@
 """The autoscaling group. Objects are stored as v2; v1 knows one metric, the CPU's utilization."""
 
+from kaa.api.printing import workloads
 from kaa.api.resource import STATUS, GroupVersion, Resource
 
 V2 = GroupVersion(
@@ -8,6 +9,7 @@ V2 = GroupVersion(
     (
         Resource(
             kind="HorizontalPodAutoscaler",
+            columns=workloads.HPA_V2,
             short_names=("hpa",),
             categories=("all",),
             subresources=(STATUS,),
@@ -22,6 +24,7 @@ V1 = GroupVersion(
     (
         Resource(
             kind="HorizontalPodAutoscaler",
+            columns=workloads.HPA_V1,
             short_names=("hpa",),
             categories=("all",),
             subresources=(STATUS,),

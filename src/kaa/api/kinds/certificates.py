@@ -1,5 +1,6 @@
 """The certificates.k8s.io group."""
 
+from kaa.api.printing import policy
 from kaa.api.resource import STATUS, GroupVersion, Resource, Subresource
 
 APPROVAL = Subresource("approval")
@@ -10,6 +11,7 @@ V1 = GroupVersion(
     (
         Resource(
             kind="CertificateSigningRequest",
+            columns=policy.CERTIFICATE_SIGNING_REQUEST,
             namespaced=False,
             short_names=("csr",),
             subresources=(APPROVAL, STATUS),
@@ -18,12 +20,14 @@ V1 = GroupVersion(
         ),
         Resource(
             kind="ClusterTrustBundle",
+            columns=policy.CLUSTER_TRUST_BUNDLE,
             namespaced=False,
             selectable_fields=("spec.signerName",),
             has_generation=False,
         ),
         Resource(
             kind="PodCertificateRequest",
+            columns=policy.POD_CERTIFICATE_REQUEST,
             subresources=(STATUS,),
             selectable_fields=("spec.signerName", "spec.podName", "spec.nodeName"),
             has_generation=False,

@@ -1,5 +1,6 @@
 """The core group, v1: what runs, where it runs, and what it is given."""
 
+from kaa.api.printing import cluster, network, pods, storage, workloads
 from kaa.api.resource import ALL_VERBS, SCALE, STATUS, GroupVersion, Resource, Subresource
 
 CONNECT = ("create", "get")
@@ -51,18 +52,28 @@ V1 = GroupVersion(
         Resource(kind="Binding", verbs=("create",), has_generation=False),
         Resource(
             kind="ComponentStatus",
+            columns=cluster.COMPONENT_STATUS,
             plural="componentstatuses",
             namespaced=False,
             verbs=("get", "list"),
             short_names=("cs",),
             has_generation=False,
         ),
-        Resource(kind="ConfigMap", short_names=("cm",), has_generation=False),
-        Resource(kind="Endpoints", plural="endpoints", short_names=("ep",), has_generation=False),
-        Resource(kind="Event", short_names=("ev",), selectable_fields=EVENT_FIELDS, has_generation=False),
-        Resource(kind="LimitRange", short_names=("limits",), has_generation=False),
+        Resource(kind="ConfigMap", columns=cluster.CONFIG_MAP, short_names=("cm",), has_generation=False),
+        Resource(
+            kind="Endpoints", columns=network.ENDPOINTS, plural="endpoints", short_names=("ep",), has_generation=False
+        ),
+        Resource(
+            kind="Event",
+            columns=cluster.EVENT,
+            short_names=("ev",),
+            selectable_fields=EVENT_FIELDS,
+            has_generation=False,
+        ),
+        Resource(kind="LimitRange", columns=cluster.LIMIT_RANGE, short_names=("limits",), has_generation=False),
         Resource(
             kind="Namespace",
+            columns=cluster.NAMESPACE,
             namespaced=False,
             verbs=tuple(verb for verb in ALL_VERBS if verb != "deletecollection"),
             short_names=("ns",),
@@ -72,15 +83,23 @@ V1 = GroupVersion(
         ),
         Resource(
             kind="Node",
+            columns=cluster.NODE,
             namespaced=False,
             short_names=("no",),
             subresources=(NODE_PROXY, STATUS),
             selectable_fields=("spec.unschedulable",),
             has_generation=False,
         ),
-        Resource(kind="PersistentVolumeClaim", short_names=("pvc",), subresources=(STATUS,), has_generation=False),
+        Resource(
+            kind="PersistentVolumeClaim",
+            columns=storage.PERSISTENT_VOLUME_CLAIM,
+            short_names=("pvc",),
+            subresources=(STATUS,),
+            has_generation=False,
+        ),
         Resource(
             kind="PersistentVolume",
+            columns=storage.PERSISTENT_VOLUME,
             namespaced=False,
             short_names=("pv",),
             subresources=(STATUS,),
@@ -88,6 +107,7 @@ V1 = GroupVersion(
         ),
         Resource(
             kind="Pod",
+            columns=pods.POD,
             short_names=("po",),
             categories=("all",),
             subresources=(
@@ -104,19 +124,33 @@ V1 = GroupVersion(
             ),
             selectable_fields=POD_FIELDS,
         ),
-        Resource(kind="PodTemplate"),
+        Resource(kind="PodTemplate", columns=pods.POD_TEMPLATE),
         Resource(
             kind="ReplicationController",
+            columns=workloads.REPLICATION_CONTROLLER,
             short_names=("rc",),
             categories=("all",),
             subresources=(SCALE, STATUS),
             selectable_fields=("status.replicas",),
         ),
-        Resource(kind="ResourceQuota", short_names=("quota",), subresources=(STATUS,), has_generation=False),
-        Resource(kind="Secret", selectable_fields=("type",), has_generation=False),
-        Resource(kind="ServiceAccount", short_names=("sa",), subresources=(TOKEN,), has_generation=False),
+        Resource(
+            kind="ResourceQuota",
+            columns=cluster.RESOURCE_QUOTA,
+            short_names=("quota",),
+            subresources=(STATUS,),
+            has_generation=False,
+        ),
+        Resource(kind="Secret", columns=cluster.SECRET, selectable_fields=("type",), has_generation=False),
+        Resource(
+            kind="ServiceAccount",
+            columns=cluster.SERVICE_ACCOUNT,
+            short_names=("sa",),
+            subresources=(TOKEN,),
+            has_generation=False,
+        ),
         Resource(
             kind="Service",
+            columns=network.SERVICE,
             short_names=("svc",),
             categories=("all",),
             subresources=(SERVICE_PROXY, STATUS),

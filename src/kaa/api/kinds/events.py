@@ -1,5 +1,70 @@
-"""The events.k8s.io group: the newer form of the core group's Event, stored as that."""
+"""The events.k8s.io group: the newer form of the core group's Event, which is stored as that."""
 
-from kaa.api.resource import GroupVersion, Resource
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
 
-V1 = GroupVersion("events.k8s.io", "v1", (Resource(kind="Event", short_names=("ev",), has_generation=False),))
+from kaa.api.objects import Object
+from kaa.api.printing import cluster
+from kaa.api.resource import Column, GroupVersion, Resource
+
+RENAMED = {
+    "regarding": "involvedObject",
+    "note": "message",
+    "reportingController": "reportingComponent",
+    "deprecatedSource": "source",
+    "deprecatedFirstTimestamp": "firstTimestamp",
+    "deprecatedLastTimestamp": "lastTimestamp",
+    "deprecatedCount": "count",
+}
+"""Fields that have another name in the core group; all others are the same."""
+RENAMED_BACK = {core: name for name, core in RENAMED.items()}
+
+
+def to_core(event: Object) -> Object:
+    return {RENAMED.get(key, key): value for key, value in event.items()} | {"apiVersion": "v1"}
+
+
+def from_core(event: Object) -> Object:
+    return {RENAMED_BACK.get(key, key): value for key, value in event.items()} | {"apiVersion": "events.k8s.io/v1"}
+
+
+def of_core(column: Column) -> Column:
+    """The core group's column for an event in this form."""
+
+    def value(event: Object, now: datetime) -> Any:
+        return column.value(to_core(event), now)
+
+    return replace(column, value=value)
+
+
+EVENT_FIELDS = (
+    "regarding.kind",
+    "regarding.namespace",
+    "regarding.name",
+    "regarding.uid",
+    "regarding.apiVersion",
+    "regarding.resourceVersion",
+    "regarding.fieldPath",
+    "reason",
+    "reportingController",
+    "type",
+)
+
+V1 = GroupVersion(
+    "events.k8s.io",
+    "v1",
+    (
+        Resource(
+            kind="Event",
+            columns=tuple(of_core(column) for column in cluster.EVENT),
+            short_names=("ev",),
+            selectable_fields=EVENT_FIELDS,
+            has_generation=False,
+            storage_group="",
+            storage_version="v1",
+            to_storage=to_core,
+            from_storage=from_core,
+        ),
+    ),
+)

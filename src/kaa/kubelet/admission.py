@@ -1,0 +1,53 @@
+"""Whether this node takes a pod that was bound to it. Pure.
+
+The scheduler has asked the same questions, but from a view that may be old, and pods with spec.nodeName set by hand
+never met it. A pod that is refused fails at once with the reason, and is never run.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from kaa.api.objects import Object, labels_of
+from kaa.kubelet.resources import Amounts, amounts, pod_requests
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A reason such as OutOfcpu or NodeAffinity, and what `kubectl describe` shows."""
+
+    reason: str
+    message: str
+
+
+def refusal(pod: Object, node: Object, others: Iterable[Object]) -> Refusal | None:
+    """None when the pod fits beside `others`, the pods that already count on the node."""
+    selector = pod["spec"].get("nodeSelector") or {}
+    labels = labels_of(node)
+    if any(labels.get(key) != value for key, value in selector.items()):
+        return Refusal(
+            "NodeAffinity",
+            "Pod was rejected: Predicate NodeAffinity failed: node(s) didn't match Pod's node affinity/selector",
+        )
+    return _shortage(pod, node, list(others))
+
+
+def _shortage(pod: Object, node: Object, others: list[Object]) -> Refusal | None:
+    allocatable = amounts((node.get("status") or {}).get("allocatable"))
+    if len(others) + 1 > allocatable.get("pods", 0):
+        return _out_of("pods", 1, len(others), allocatable.get("pods", 0))
+    used: Amounts = {}
+    for other in others:
+        for name, value in pod_requests(other).items():
+            used[name] = used.get(name, 0) + value
+    for name, requested in sorted(pod_requests(pod).items()):
+        if requested and requested + used.get(name, 0) > allocatable.get(name, 0):
+            return _out_of(name, requested, used.get(name, 0), allocatable.get(name, 0))
+    return None
+
+
+def _out_of(resource: str, requested: int, used: int, capacity: int) -> Refusal:
+    return Refusal(
+        f"OutOf{resource}",
+        f"Pod was rejected: Node didn't have enough resource: {resource}, requested: {requested}, used: {used}, "
+        f"capacity: {capacity}",
+    )

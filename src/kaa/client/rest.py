@@ -73,25 +73,42 @@ class Client:
 
         Items carry apiVersion and kind, which the server leaves out inside a list.
         """
-        resource = self.resource(kind)
+        pages = self.list_pages(
+            kind,
+            namespace,
+            label_selector=label_selector,
+            field_selector=field_selector,
+            resource_version=resource_version,
+        )
         items: list[Object] = []
+        async for page in pages:
+            items += page.items
+        return ObjectList(items, page.resource_version)
+
+    async def list_pages(
+        self,
+        kind: str | Resource,
+        namespace: str | None = None,
+        *,
+        label_selector: str = "",
+        field_selector: str = "",
+        resource_version: str = "",
+    ) -> AsyncIterator[ObjectList]:
+        """The same a page at a time, at least one, for callers that do not keep all objects decoded."""
+        resource = self.resource(kind)
+        selection = _selection(label_selector, field_selector, "")
         query = _selection(label_selector, field_selector, resource_version)
-        page_query = [*query, ("limit", str(LIST_PAGE))]
         while True:
-            page = await self.call("GET", resource.path(namespace), query=page_query)
-            items += page.get("items") or []
+            page = await self.call("GET", resource.path(namespace), query=[*query, ("limit", str(LIST_PAGE))])
+            items: list[Object] = page.get("items") or []
+            for item in items:
+                item["apiVersion"], item["kind"] = resource.api_version, resource.kind
+            yield ObjectList(items, page["metadata"].get("resourceVersion", ""))
             token = page["metadata"].get("continue")
             if not token:
-                break
+                return
             # A continued list is of the first page's revision already; naming one again is refused.
-            page_query = [
-                *_selection(label_selector, field_selector, ""),
-                ("limit", str(LIST_PAGE)),
-                ("continue", token),
-            ]
-        for item in items:
-            item["apiVersion"], item["kind"] = resource.api_version, resource.kind
-        return ObjectList(items, page["metadata"].get("resourceVersion", ""))
+            query = [*selection, ("continue", token)]
 
     async def create(self, obj: Object, namespace: str | None = None, *, query: Query = ()) -> Object:
         path = self.resource_of(obj).path(namespace or namespace_of(obj))
@@ -199,10 +216,17 @@ class Client:
                         yield line
 
     async def call(
-        self, method: str, path: str, *, body: Any = None, query: Query = (), content_type: str = "application/json"
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Any = None,
+        query: Query = (),
+        content_type: str = "application/json",
+        accept: str = "application/json",
     ) -> Object:
         """Any request, JSON in and out."""
-        headers = {"accept": "application/json"}
+        headers = {"accept": accept}
         data = b""
         if body is not None:
             headers["content-type"] = content_type

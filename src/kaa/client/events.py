@@ -1,0 +1,178 @@
+"""Events: what a component tells people about an object. `kubectl describe` shows them.
+
+Recording never waits and never fails its caller: events queue here, and are written one by one. The same event again
+is counted on the one that exists. An object that causes very many is rate-limited, so that a component which fails in
+a loop does not fill the store.
+"""
+
+import asyncio
+import logging
+from collections import OrderedDict
+from dataclasses import dataclass, field
+
+from kaa.api.errors import APIError
+from kaa.api.objects import Object, name_of, namespace_of, uid_of
+from kaa.client.rest import Client
+from kaa.client.transport import TransportError
+from kaa.lib.backoff import Backoff
+from kaa.lib.clock import Clock, rfc3339
+
+log = logging.getLogger(__name__)
+
+MAX_WAITING_EVENTS = 1000
+"""Events not written yet; further ones are dropped."""
+
+MAX_REMEMBERED = 4096
+"""Events and objects that are remembered, for counting and for limiting; the least recent are forgotten."""
+
+REPEAT_SECONDS = 600.0
+"""The same event counts as a repeat within this time of the one before."""
+
+BURST = 25
+REFILL_SECONDS = 300.0
+"""Events that one object may cause at once, and how long until it may cause one more."""
+
+MAX_MESSAGE_CHARACTERS = 1024
+
+TRIES = 12
+BACKOFF = Backoff(initial_seconds=0.5, limit_seconds=10.0)
+"""Writing while the server does not answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Record:
+    """What makes two events the same one; the object's revision is told, but does not count."""
+
+    regarding: tuple[tuple[str, str], ...]
+    type: str
+    reason: str
+    message: str
+    resource_version: str = field(compare=False)
+
+
+@dataclass(slots=True)
+class _Written:
+    """The Event object that a repeat is counted on."""
+
+    name: str
+    namespace: str
+    count: int
+    last_seconds: float
+
+
+@dataclass(slots=True)
+class _Allowance:
+    """A token bucket."""
+
+    tokens: float
+    filled_seconds: float
+
+    def take(self, now: float) -> bool:
+        self.tokens = min(BURST, self.tokens + (now - self.filled_seconds) / REFILL_SECONDS)
+        self.filled_seconds = now
+        if self.tokens < 1:
+            return False
+        self.tokens -= 1
+        return True
+
+
+class EventRecorder:
+    def __init__(self, client: Client, clock: Clock, component: str, host: str = "") -> None:
+        """`component` is who tells, e.g. `kubelet`; `host` the node it runs on, where that matters."""
+        self._client = client
+        self._clock = clock
+        self._component = component
+        self._host = host
+        self._queue: asyncio.Queue[_Record] = asyncio.Queue(MAX_WAITING_EVENTS)
+        self._written: OrderedDict[_Record, _Written] = OrderedDict()
+        self._allowances: OrderedDict[str, _Allowance] = OrderedDict()
+
+    def record(self, obj: Object, type: str, reason: str, message: str, *, field_path: str = "") -> None:
+        """An event of `type` Normal or Warning about the object, or about the part of it at `field_path`."""
+        regarding = {
+            "kind": obj.get("kind", ""),
+            "namespace": namespace_of(obj),
+            "name": name_of(obj),
+            "uid": uid_of(obj),
+            "apiVersion": obj.get("apiVersion", ""),
+            "fieldPath": field_path,
+        }
+        if not self._allow(regarding["uid"] or regarding["name"]):
+            return
+        said = tuple((key, value) for key, value in regarding.items() if value)
+        resource_version = obj["metadata"].get("resourceVersion", "")
+        try:
+            self._queue.put_nowait(_Record(said, type, reason, message[:MAX_MESSAGE_CHARACTERS], resource_version))
+        except asyncio.QueueFull:
+            log.warning("dropped an event: %s %s: %s", regarding["kind"], regarding["name"], message)
+
+    def _allow(self, subject: str) -> bool:
+        now = self._clock.monotonic()
+        allowance = self._allowances.setdefault(subject, _Allowance(BURST, now))
+        self._allowances.move_to_end(subject)
+        if len(self._allowances) > MAX_REMEMBERED:
+            self._allowances.popitem(last=False)
+        return allowance.take(now)
+
+    async def run(self) -> None:
+        """Writes what is recorded, until cancelled."""
+        while True:
+            record = await self._queue.get()
+            await self._write(record)
+
+    async def _write(self, record: _Record) -> None:
+        for failures in range(1, TRIES + 1):
+            try:
+                await self._write_once(record)
+                return
+            except TransportError as error:
+                log.debug("cannot write an event yet: %s", error)
+                await self._clock.sleep(BACKOFF.delay(failures))
+            except APIError as error:
+                # E.g. the namespace is being deleted: the event has no place.
+                log.debug("an event was refused: %s", error)
+                return
+
+    async def _write_once(self, record: _Record) -> None:
+        now = self._clock.monotonic()
+        written = self._written.get(record)
+        if written is not None and now - written.last_seconds <= REPEAT_SECONDS:
+            change = {"count": written.count + 1, "lastTimestamp": rfc3339(self._clock.now())}
+            try:
+                await self._client.patch("/v1/Event", written.name, change, written.namespace)
+                written.count += 1
+                written.last_seconds = now
+                return
+            except APIError as error:
+                if error.reason != "NotFound":  # it has run out: begin anew
+                    raise
+        event = self._event(record)
+        await self._client.create(event)
+        self._written[record] = _Written(name_of(event), namespace_of(event), 1, now)
+        self._written.move_to_end(record)
+        if len(self._written) > MAX_REMEMBERED:
+            self._written.popitem(last=False)
+
+    def _event(self, record: _Record) -> Object:
+        regarding = dict(record.regarding)
+        now = self._clock.now()
+        source = {"component": self._component, "host": self._host}
+        return {
+            "apiVersion": "v1",
+            "kind": "Event",
+            "metadata": {
+                "name": f"{regarding['name']}.{int(now.timestamp() * 1e9):x}",
+                "namespace": regarding.get("namespace", "default"),
+            },
+            "involvedObject": {**regarding, "resourceVersion": record.resource_version},
+            "type": record.type,
+            "reason": record.reason,
+            "message": record.message,
+            "source": {key: value for key, value in source.items() if value},
+            "reportingComponent": self._component,
+            "reportingInstance": self._host,
+            "firstTimestamp": rfc3339(now),
+            "lastTimestamp": rfc3339(now),
+            "count": 1,
+            "eventTime": None,
+        }

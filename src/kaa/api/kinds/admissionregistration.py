@@ -1,6 +1,6 @@
 """The admissionregistration.k8s.io group: who else decides about a write."""
 
-from kaa.api.printing import policy
+from kaa.api import defaults, printing
 from kaa.api.resource import STATUS, GroupVersion, Resource
 
 EXTENSION = ("api-extensions",)
@@ -11,18 +11,30 @@ V1 = GroupVersion(
     (
         Resource(
             kind="MutatingAdmissionPolicy",
-            columns=policy.MUTATING_POLICY,
+            columns=printing.policy.MUTATING_POLICY,
+            defaults=defaults.extensions.MUTATING_POLICY,
             plural="mutatingadmissionpolicies",
             namespaced=False,
             categories=EXTENSION,
         ),
         Resource(
-            kind="MutatingAdmissionPolicyBinding", columns=policy.POLICY_BINDING, namespaced=False, categories=EXTENSION
+            kind="MutatingAdmissionPolicyBinding",
+            columns=printing.policy.POLICY_BINDING,
+            defaults=defaults.extensions.POLICY_BINDING,
+            namespaced=False,
+            categories=EXTENSION,
         ),
-        Resource(kind="MutatingWebhookConfiguration", columns=policy.WEBHOOKS, namespaced=False, categories=EXTENSION),
+        Resource(
+            kind="MutatingWebhookConfiguration",
+            columns=printing.policy.WEBHOOKS,
+            defaults=defaults.extensions.MUTATING_WEBHOOKS,
+            namespaced=False,
+            categories=EXTENSION,
+        ),
         Resource(
             kind="ValidatingAdmissionPolicy",
-            columns=policy.VALIDATING_POLICY,
+            columns=printing.policy.VALIDATING_POLICY,
+            defaults=defaults.extensions.VALIDATING_POLICY,
             plural="validatingadmissionpolicies",
             namespaced=False,
             categories=EXTENSION,
@@ -30,12 +42,17 @@ V1 = GroupVersion(
         ),
         Resource(
             kind="ValidatingAdmissionPolicyBinding",
-            columns=policy.POLICY_BINDING,
+            columns=printing.policy.POLICY_BINDING,
+            defaults=defaults.extensions.POLICY_BINDING,
             namespaced=False,
             categories=EXTENSION,
         ),
         Resource(
-            kind="ValidatingWebhookConfiguration", columns=policy.WEBHOOKS, namespaced=False, categories=EXTENSION
+            kind="ValidatingWebhookConfiguration",
+            columns=printing.policy.WEBHOOKS,
+            defaults=defaults.extensions.VALIDATING_WEBHOOKS,
+            namespaced=False,
+            categories=EXTENSION,
         ),
     ),
 )

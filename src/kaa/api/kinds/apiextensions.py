@@ -1,6 +1,6 @@
 """The apiextensions.k8s.io group: kinds that are made at run time."""
 
-from kaa.api.printing import policy
+from kaa.api import defaults, printing
 from kaa.api.resource import STATUS, GroupVersion, Resource
 
 V1 = GroupVersion(
@@ -9,7 +9,8 @@ V1 = GroupVersion(
     (
         Resource(
             kind="CustomResourceDefinition",
-            columns=policy.CUSTOM_RESOURCE_DEFINITION,
+            columns=printing.policy.CUSTOM_RESOURCE_DEFINITION,
+            defaults=defaults.extensions.CUSTOM_RESOURCE_DEFINITION,
             namespaced=False,
             short_names=("crd", "crds"),
             categories=("api-extensions",),

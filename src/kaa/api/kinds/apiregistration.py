@@ -1,6 +1,6 @@
 """The apiregistration.k8s.io group: which server answers for a version of a group."""
 
-from kaa.api.printing import policy
+from kaa.api import defaults, printing
 from kaa.api.resource import STATUS, GroupVersion, Resource
 
 V1 = GroupVersion(
@@ -9,7 +9,8 @@ V1 = GroupVersion(
     (
         Resource(
             kind="APIService",
-            columns=policy.API_SERVICE,
+            columns=printing.policy.API_SERVICE,
+            defaults=defaults.extensions.API_SERVICE,
             namespaced=False,
             categories=("api-extensions",),
             subresources=(STATUS,),

@@ -1,6 +1,6 @@
 """The autoscaling group. Objects are stored as v2; v1 knows one metric, the CPU's utilization."""
 
-from kaa.api.printing import workloads
+from kaa.api import defaults, printing
 from kaa.api.resource import STATUS, GroupVersion, Resource
 
 V2 = GroupVersion(
@@ -9,7 +9,8 @@ V2 = GroupVersion(
     (
         Resource(
             kind="HorizontalPodAutoscaler",
-            columns=workloads.HPA_V2,
+            columns=printing.workloads.HPA_V2,
+            defaults=defaults.workloads.HPA_V2,
             short_names=("hpa",),
             categories=("all",),
             subresources=(STATUS,),
@@ -24,7 +25,8 @@ V1 = GroupVersion(
     (
         Resource(
             kind="HorizontalPodAutoscaler",
-            columns=workloads.HPA_V1,
+            columns=printing.workloads.HPA_V1,
+            defaults=defaults.workloads.HPA_V1,
             short_names=("hpa",),
             categories=("all",),
             subresources=(STATUS,),

@@ -1,6 +1,6 @@
 """The certificates.k8s.io group."""
 
-from kaa.api.printing import policy
+from kaa.api import defaults, printing
 from kaa.api.resource import STATUS, GroupVersion, Resource, Subresource
 
 APPROVAL = Subresource("approval")
@@ -11,7 +11,8 @@ V1 = GroupVersion(
     (
         Resource(
             kind="CertificateSigningRequest",
-            columns=policy.CERTIFICATE_SIGNING_REQUEST,
+            columns=printing.policy.CERTIFICATE_SIGNING_REQUEST,
+            defaults=defaults.cluster.CERTIFICATE_SIGNING_REQUEST,
             namespaced=False,
             short_names=("csr",),
             subresources=(APPROVAL, STATUS),
@@ -20,14 +21,15 @@ V1 = GroupVersion(
         ),
         Resource(
             kind="ClusterTrustBundle",
-            columns=policy.CLUSTER_TRUST_BUNDLE,
+            columns=printing.policy.CLUSTER_TRUST_BUNDLE,
             namespaced=False,
             selectable_fields=("spec.signerName",),
             has_generation=False,
         ),
         Resource(
             kind="PodCertificateRequest",
-            columns=policy.POD_CERTIFICATE_REQUEST,
+            columns=printing.policy.POD_CERTIFICATE_REQUEST,
+            defaults=defaults.cluster.POD_CERTIFICATE_REQUEST,
             subresources=(STATUS,),
             selectable_fields=("spec.signerName", "spec.podName", "spec.nodeName"),
             has_generation=False,

@@ -1,6 +1,10 @@
 """The coordination.k8s.io group: leases, by which leaders are elected and nodes say that they live."""
 
-from kaa.api.printing import cluster
+from kaa.api import defaults, printing
 from kaa.api.resource import GroupVersion, Resource
 
-V1 = GroupVersion("coordination.k8s.io", "v1", (Resource(kind="Lease", columns=cluster.LEASE, has_generation=False),))
+V1 = GroupVersion(
+    "coordination.k8s.io",
+    "v1",
+    (Resource(kind="Lease", columns=printing.cluster.LEASE, defaults=defaults.cluster.LEASE, has_generation=False),),
+)

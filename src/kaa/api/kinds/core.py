@@ -1,7 +1,10 @@
 """The core group, v1: what runs, where it runs, and what it is given."""
 
-from kaa.api.printing import cluster, network, pods, storage, workloads
+from kaa.api import defaults, printing
 from kaa.api.resource import ALL_VERBS, SCALE, STATUS, GroupVersion, Resource, Subresource
+from kaa.api.strategies.cluster import prepare_namespace_for_create, prepare_namespace_for_update
+from kaa.api.strategies.pods import pod_grace_seconds, prepare_pod_for_create
+from kaa.api.strategies.services import prepare_service_for_update
 
 CONNECT = ("create", "get")
 PROXY = ("create", "delete", "get", "patch", "update")
@@ -52,28 +55,42 @@ V1 = GroupVersion(
         Resource(kind="Binding", verbs=("create",), has_generation=False),
         Resource(
             kind="ComponentStatus",
-            columns=cluster.COMPONENT_STATUS,
+            columns=printing.cluster.COMPONENT_STATUS,
             plural="componentstatuses",
             namespaced=False,
             verbs=("get", "list"),
             short_names=("cs",),
             has_generation=False,
         ),
-        Resource(kind="ConfigMap", columns=cluster.CONFIG_MAP, short_names=("cm",), has_generation=False),
+        Resource(kind="ConfigMap", columns=printing.cluster.CONFIG_MAP, short_names=("cm",), has_generation=False),
         Resource(
-            kind="Endpoints", columns=network.ENDPOINTS, plural="endpoints", short_names=("ep",), has_generation=False
+            kind="Endpoints",
+            columns=printing.network.ENDPOINTS,
+            defaults=defaults.network.ENDPOINTS,
+            plural="endpoints",
+            short_names=("ep",),
+            has_generation=False,
         ),
         Resource(
             kind="Event",
-            columns=cluster.EVENT,
+            columns=printing.cluster.EVENT,
             short_names=("ev",),
             selectable_fields=EVENT_FIELDS,
             has_generation=False,
         ),
-        Resource(kind="LimitRange", columns=cluster.LIMIT_RANGE, short_names=("limits",), has_generation=False),
+        Resource(
+            kind="LimitRange",
+            columns=printing.cluster.LIMIT_RANGE,
+            defaults=defaults.cluster.LIMIT_RANGE,
+            short_names=("limits",),
+            has_generation=False,
+        ),
         Resource(
             kind="Namespace",
-            columns=cluster.NAMESPACE,
+            prepare_for_create=prepare_namespace_for_create,
+            prepare_for_update=prepare_namespace_for_update,
+            columns=printing.cluster.NAMESPACE,
+            defaults=defaults.cluster.NAMESPACE,
             namespaced=False,
             verbs=tuple(verb for verb in ALL_VERBS if verb != "deletecollection"),
             short_names=("ns",),
@@ -83,7 +100,8 @@ V1 = GroupVersion(
         ),
         Resource(
             kind="Node",
-            columns=cluster.NODE,
+            columns=printing.cluster.NODE,
+            defaults=defaults.cluster.NODE,
             namespaced=False,
             short_names=("no",),
             subresources=(NODE_PROXY, STATUS),
@@ -92,14 +110,16 @@ V1 = GroupVersion(
         ),
         Resource(
             kind="PersistentVolumeClaim",
-            columns=storage.PERSISTENT_VOLUME_CLAIM,
+            columns=printing.storage.PERSISTENT_VOLUME_CLAIM,
+            defaults=defaults.storage.PERSISTENT_VOLUME_CLAIM,
             short_names=("pvc",),
             subresources=(STATUS,),
             has_generation=False,
         ),
         Resource(
             kind="PersistentVolume",
-            columns=storage.PERSISTENT_VOLUME,
+            columns=printing.storage.PERSISTENT_VOLUME,
+            defaults=defaults.storage.PERSISTENT_VOLUME,
             namespaced=False,
             short_names=("pv",),
             subresources=(STATUS,),
@@ -107,7 +127,10 @@ V1 = GroupVersion(
         ),
         Resource(
             kind="Pod",
-            columns=pods.POD,
+            prepare_for_create=prepare_pod_for_create,
+            default_grace_seconds=pod_grace_seconds,
+            columns=printing.pods.POD,
+            defaults=defaults.pods.POD,
             short_names=("po",),
             categories=("all",),
             subresources=(
@@ -124,10 +147,11 @@ V1 = GroupVersion(
             ),
             selectable_fields=POD_FIELDS,
         ),
-        Resource(kind="PodTemplate", columns=pods.POD_TEMPLATE),
+        Resource(kind="PodTemplate", columns=printing.pods.POD_TEMPLATE, defaults=defaults.pods.POD_TEMPLATE),
         Resource(
             kind="ReplicationController",
-            columns=workloads.REPLICATION_CONTROLLER,
+            columns=printing.workloads.REPLICATION_CONTROLLER,
+            defaults=defaults.workloads.REPLICATION_CONTROLLER,
             short_names=("rc",),
             categories=("all",),
             subresources=(SCALE, STATUS),
@@ -135,22 +159,31 @@ V1 = GroupVersion(
         ),
         Resource(
             kind="ResourceQuota",
-            columns=cluster.RESOURCE_QUOTA,
+            columns=printing.cluster.RESOURCE_QUOTA,
+            defaults=defaults.cluster.RESOURCE_QUOTA,
             short_names=("quota",),
             subresources=(STATUS,),
             has_generation=False,
         ),
-        Resource(kind="Secret", columns=cluster.SECRET, selectable_fields=("type",), has_generation=False),
+        Resource(
+            kind="Secret",
+            columns=printing.cluster.SECRET,
+            defaults=defaults.cluster.SECRET,
+            selectable_fields=("type",),
+            has_generation=False,
+        ),
         Resource(
             kind="ServiceAccount",
-            columns=cluster.SERVICE_ACCOUNT,
+            columns=printing.cluster.SERVICE_ACCOUNT,
             short_names=("sa",),
             subresources=(TOKEN,),
             has_generation=False,
         ),
         Resource(
             kind="Service",
-            columns=network.SERVICE,
+            prepare_for_update=prepare_service_for_update,
+            columns=printing.network.SERVICE,
+            defaults=defaults.network.SERVICE,
             short_names=("svc",),
             categories=("all",),
             subresources=(SERVICE_PROXY, STATUS),

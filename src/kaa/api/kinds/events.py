@@ -4,8 +4,8 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
+from kaa.api import printing
 from kaa.api.objects import Object
-from kaa.api.printing import cluster
 from kaa.api.resource import Column, GroupVersion, Resource
 
 RENAMED = {
@@ -57,7 +57,7 @@ V1 = GroupVersion(
     (
         Resource(
             kind="Event",
-            columns=tuple(of_core(column) for column in cluster.EVENT),
+            columns=tuple(of_core(column) for column in printing.cluster.EVENT),
             short_names=("ev",),
             selectable_fields=EVENT_FIELDS,
             has_generation=False,

@@ -1,15 +1,25 @@
 """The flowcontrol.apiserver.k8s.io group: which requests wait for which."""
 
-from kaa.api.printing import policy
+from kaa.api import defaults, printing
 from kaa.api.resource import STATUS, GroupVersion, Resource
 
 V1 = GroupVersion(
     "flowcontrol.apiserver.k8s.io",
     "v1",
     (
-        Resource(kind="FlowSchema", columns=policy.FLOW_SCHEMA, namespaced=False, subresources=(STATUS,)),
         Resource(
-            kind="PriorityLevelConfiguration", columns=policy.PRIORITY_LEVEL, namespaced=False, subresources=(STATUS,)
+            kind="FlowSchema",
+            columns=printing.policy.FLOW_SCHEMA,
+            defaults=defaults.extensions.FLOW_SCHEMA,
+            namespaced=False,
+            subresources=(STATUS,),
+        ),
+        Resource(
+            kind="PriorityLevelConfiguration",
+            columns=printing.policy.PRIORITY_LEVEL,
+            defaults=defaults.extensions.PRIORITY_LEVEL,
+            namespaced=False,
+            subresources=(STATUS,),
         ),
     ),
 )

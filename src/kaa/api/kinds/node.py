@@ -1,6 +1,6 @@
 """The node.k8s.io group."""
 
-from kaa.api.printing import cluster
+from kaa.api import printing
 from kaa.api.resource import GroupVersion, Resource
 
 V1 = GroupVersion(
@@ -9,7 +9,7 @@ V1 = GroupVersion(
     (
         Resource(
             kind="RuntimeClass",
-            columns=cluster.RUNTIME_CLASS,
+            columns=printing.cluster.RUNTIME_CLASS,
             plural="runtimeclasses",
             namespaced=False,
             has_generation=False,

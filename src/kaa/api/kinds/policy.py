@@ -1,6 +1,6 @@
 """The policy group."""
 
-from kaa.api.printing import workloads
+from kaa.api import defaults, printing
 from kaa.api.resource import STATUS, GroupVersion, Resource
 
 V1 = GroupVersion(
@@ -9,7 +9,8 @@ V1 = GroupVersion(
     (
         Resource(
             kind="PodDisruptionBudget",
-            columns=workloads.POD_DISRUPTION_BUDGET,
+            columns=printing.workloads.POD_DISRUPTION_BUDGET,
+            defaults=defaults.workloads.POD_DISRUPTION_BUDGET,
             short_names=("pdb",),
             subresources=(STATUS,),
         ),

@@ -1,6 +1,6 @@
 """The scheduling.k8s.io group."""
 
-from kaa.api.printing import cluster
+from kaa.api import defaults, printing
 from kaa.api.resource import GroupVersion, Resource
 
 V1 = GroupVersion(
@@ -9,7 +9,8 @@ V1 = GroupVersion(
     (
         Resource(
             kind="PriorityClass",
-            columns=cluster.PRIORITY_CLASS,
+            columns=printing.cluster.PRIORITY_CLASS,
+            defaults=defaults.cluster.PRIORITY_CLASS,
             plural="priorityclasses",
             namespaced=False,
             short_names=("pc",),

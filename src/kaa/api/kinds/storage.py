@@ -1,25 +1,37 @@
 """The storage.k8s.io group."""
 
-from kaa.api.printing import storage
+from kaa.api import defaults, printing
 from kaa.api.resource import STATUS, GroupVersion, Resource
 
 V1 = GroupVersion(
     "storage.k8s.io",
     "v1",
     (
-        Resource(kind="CSIDriver", columns=storage.CSI_DRIVER, namespaced=False, has_generation=False),
         Resource(
-            kind="CSINode", columns=storage.CSI_NODE, namespaced=False, subresources=(STATUS,), has_generation=False
+            kind="CSIDriver",
+            columns=printing.storage.CSI_DRIVER,
+            defaults=defaults.storage.CSI_DRIVER,
+            namespaced=False,
+            has_generation=False,
+        ),
+        Resource(
+            kind="CSINode",
+            columns=printing.storage.CSI_NODE,
+            defaults=defaults.storage.CSI_NODE,
+            namespaced=False,
+            subresources=(STATUS,),
+            has_generation=False,
         ),
         Resource(
             kind="CSIStorageCapacity",
-            columns=storage.CSI_STORAGE_CAPACITY,
+            columns=printing.storage.CSI_STORAGE_CAPACITY,
             plural="csistoragecapacities",
             has_generation=False,
         ),
         Resource(
             kind="StorageClass",
-            columns=storage.STORAGE_CLASS,
+            columns=printing.storage.STORAGE_CLASS,
+            defaults=defaults.storage.STORAGE_CLASS,
             plural="storageclasses",
             namespaced=False,
             short_names=("sc",),
@@ -27,14 +39,15 @@ V1 = GroupVersion(
         ),
         Resource(
             kind="VolumeAttachment",
-            columns=storage.VOLUME_ATTACHMENT,
+            columns=printing.storage.VOLUME_ATTACHMENT,
+            defaults=defaults.storage.VOLUME_ATTACHMENT,
             namespaced=False,
             subresources=(STATUS,),
             has_generation=False,
         ),
         Resource(
             kind="VolumeAttributesClass",
-            columns=storage.VOLUME_ATTRIBUTES_CLASS,
+            columns=printing.storage.VOLUME_ATTRIBUTES_CLASS,
             plural="volumeattributesclasses",
             namespaced=False,
             short_names=("vac",),

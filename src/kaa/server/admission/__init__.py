@@ -1,0 +1,92 @@
+"""What happens to a write between authorization and the store: first what may change it, then what may refuse it.
+
+`PLUGINS` is the whole list, in upstream's order. Addresses and ports of Services, and quota, are set aside during the
+pass and given back when the write fails, so they come last.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from kaa.server.admission.certificates import CERTIFICATES
+from kaa.server.admission.default_ingress_class import DEFAULT_INGRESS_CLASS
+from kaa.server.admission.default_toleration_seconds import DEFAULT_TOLERATION_SECONDS
+from kaa.server.admission.limit_ranger import LIMIT_RANGER
+from kaa.server.admission.namespace_lifecycle import NAMESPACE_LIFECYCLE
+from kaa.server.admission.node_restriction import NODE_RESTRICTION
+from kaa.server.admission.plugin import Context, Plugin
+from kaa.server.admission.pod_security import POD_SECURITY
+from kaa.server.admission.priority import PRIORITY
+from kaa.server.admission.runtime_class import RUNTIME_CLASS
+from kaa.server.admission.service_account import SERVICE_ACCOUNT
+from kaa.server.admission.storage import DEFAULT_STORAGE_CLASS, STORAGE_OBJECT_IN_USE_PROTECTION
+from kaa.server.admission.taint_nodes import TAINT_NODES_BY_CONDITION
+from kaa.server.request import AdmissionRequest
+
+PLUGINS: tuple[Plugin, ...] = (
+    NAMESPACE_LIFECYCLE,
+    LIMIT_RANGER,
+    SERVICE_ACCOUNT,
+    NODE_RESTRICTION,
+    TAINT_NODES_BY_CONDITION,
+    POD_SECURITY,
+    *PRIORITY,
+    DEFAULT_TOLERATION_SECONDS,
+    DEFAULT_STORAGE_CLASS,
+    STORAGE_OBJECT_IN_USE_PROTECTION,
+    RUNTIME_CLASS,
+    *CERTIFICATES,
+    DEFAULT_INGRESS_CLASS,
+)
+
+
+class Reservation(Protocol):
+    """Something that is set aside for a write: an address, a port, a share of quota."""
+
+    async def reserve(self, request: AdmissionRequest) -> None:
+        """May fill the object in. Raises APIError when there is nothing left."""
+        ...
+
+    def release(self, request: AdmissionRequest, committed: bool) -> None:
+        """As `Admission.release`. Also called when `reserve` was not reached or has failed."""
+        ...
+
+
+class Check(Protocol):
+    """A check that is no plugin upstream either, but part of a kind's storage: RBAC's escalation check."""
+
+    async def validate(self, request: AdmissionRequest) -> None: ...
+
+
+class AdmissionChain:
+    """The `Admission` of the chain."""
+
+    def __init__(
+        self,
+        context: Context,
+        plugins: Sequence[Plugin] = PLUGINS,
+        reservations: Sequence[Reservation] = (),
+        checks: Sequence[Check] = (),
+    ) -> None:
+        self._context = context
+        self._mutating = [(plugin, plugin.mutate) for plugin in plugins if plugin.mutate is not None]
+        self._validating = [(plugin, plugin.validate) for plugin in plugins if plugin.validate is not None]
+        self._reservations = tuple(reservations)
+        self._checks = tuple(checks)
+
+    async def mutate(self, request: AdmissionRequest) -> None:
+        for plugin, hook in self._mutating:
+            if plugin.looks_at(request):
+                await hook(request, self._context)
+        for reservation in self._reservations:
+            await reservation.reserve(request)
+
+    async def validate(self, request: AdmissionRequest) -> None:
+        for plugin, hook in self._validating:
+            if plugin.looks_at(request):
+                await hook(request, self._context)
+        for check in self._checks:
+            await check.validate(request)
+
+    def release(self, request: AdmissionRequest, committed: bool) -> None:
+        for reservation in self._reservations:
+            reservation.release(request, committed)

@@ -118,9 +118,9 @@ class Informer:
     def observe(self, obj: Object) -> None:
         """Takes in the answer to a write at once, if the watch has not told of it yet: one reads one's own writes."""
         key = _key(obj)
-        if revision_of(obj) <= self._seen_revision or not self._is_selected(key, obj):
-            return
-        self._put(key, obj, orjson.dumps(obj))
+        known = max(self._seen_revision, self._cache.revision(key))
+        if revision_of(obj) > known and self._is_selected(key, obj):
+            self._put(key, obj, orjson.dumps(obj))
 
     def _is_selected(self, key: Key, obj: Object) -> bool:
         """Whether the object is one of ours; with a field selector only the server can tell of a new one."""

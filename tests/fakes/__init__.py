@@ -1,0 +1,1 @@
+"""Real, small implementations of what a component talks to, for tests of that component alone."""

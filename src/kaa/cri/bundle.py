@@ -114,9 +114,9 @@ class Bundle:
 
     async def run_runc(self, *arguments: str) -> None:
         """Raises RuncError."""
-        finished = await processes.run(self.runc(*arguments), timeout_seconds=RUNC_TIMEOUT_SECONDS)
+        finished = await processes.run(self.runc(*arguments), timeout_seconds=RUNC_TIMEOUT_SECONDS, capture=False)
         if finished.exit_code != 0:
-            raise RuncError(self.runc_message() or finished.output.strip())
+            raise RuncError(self.runc_message() or f"runc {arguments[0]} failed with exit code {finished.exit_code}")
 
     def runc_message(self) -> str:
         """The last error in runc's log."""

@@ -107,7 +107,7 @@ class Sandboxes:
                 await self._make(sandbox)
         except BaseException as e:
             await asyncio.shield(self.remove(identifier))
-            if isinstance(e, OSError | RuncError | ValueError):
+            if isinstance(e, OSError | RuncError | ValueError):  # a TimeoutError is an OSError
                 raise RuntimeFault("Unknown", f"failed to create the sandbox: {e}") from e
             raise
         return sandbox

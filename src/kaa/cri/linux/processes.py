@@ -21,12 +21,17 @@ async def run(
     timeout_seconds: float,
     environment: Mapping[str, str] | None = None,
     pass_fds: Sequence[int] = (),
+    capture: bool = True,
 ) -> Finished:
-    """Runs a program to its end, killing it after the timeout (TimeoutError)."""
+    """Runs a program to its end, killing it after the timeout (TimeoutError).
+
+    Captured output ends only when all who inherited it have ended: leave it for a program that starts others.
+    """
+    output_to = asyncio.subprocess.PIPE if capture else asyncio.subprocess.DEVNULL
     process = await asyncio.create_subprocess_exec(
         *arguments,
         stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
+        stdout=output_to,
         stderr=asyncio.subprocess.STDOUT,
         env=environment,
         pass_fds=tuple(pass_fds),
@@ -39,7 +44,7 @@ async def run(
         kill(process)
         await process.wait()
         raise
-    return Finished(process.returncode or 0, output.decode(errors="replace"))
+    return Finished(process.returncode or 0, (output or b"").decode(errors="replace"))
 
 
 def kill(process: asyncio.subprocess.Process) -> None:

@@ -201,7 +201,8 @@ def _reason(error: Exception) -> str:
         case aiohttp.ClientConnectorCertificateError():
             return f"the server's certificate is not trusted: {error.certificate_error}"
         case aiohttp.ClientConnectorError():
-            return f"cannot connect: {error.os_error.strerror or error.os_error}"
+            # asyncio's own text says the address again, and not what was wrong with it.
+            return f"cannot connect: {os.strerror(error.errno) if error.errno else error.os_error}"
         case aiohttp.ServerDisconnectedError() | aiohttp.ClientPayloadError():
             return "the server closed the connection in the middle of an answer"
         case asyncio.TimeoutError():

@@ -11,7 +11,7 @@ the ends; the middle parts are Protocols, so that they can be read, tested and r
 `Core` is given when the server is made, before its caches are filled: read through it when asked, not at once.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
@@ -106,8 +106,9 @@ class Chain:
     """The parts of the chain that are not the core's.
 
     `subresources` is keyed by (kind, subresource) as in ("Pod", "exec"); `virtual` by kind, for kinds that are
-    answered and never stored, as TokenReview. `started` is awaited once the caches are filled, before the server
-    is ready: bootstrap objects are made there. `background` runs until the server stops.
+    answered and never stored, as TokenReview; `paths` are asked in turn for what is no resource. `started` is awaited
+    once the caches are filled, before the server is ready: bootstrap objects are made there. `background` runs until
+    the server stops.
     """
 
     authenticator: Authenticator
@@ -115,8 +116,9 @@ class Chain:
     admission: Admission
     subresources: Mapping[tuple[str, str], Handler] = field(default_factory=dict)
     virtual: Mapping[str, Handler] = field(default_factory=dict)
+    paths: Sequence[Callable[[Request], Response | None]] = ()
     started: Callable[[], Awaitable[None]] | None = None
-    background: Callable[[], Awaitable[None]] | None = None
+    background: Callable[[], Coroutine[object, object, None]] | None = None
 
 
 SecureBy: TypeAlias = Callable[[Core], Chain]

@@ -1,0 +1,199 @@
+"""The API server: what every request passes through, and what lives while it runs.
+
+    request -> info -> authentication -> impersonation -> in-flight limit -> authorization -> routing -> handler
+
+The order is upstream's. Handlers raise APIError, which becomes a Status here and nowhere else. A transport
+(`http.py`, `inprocess.py`) calls `handle`; nothing above it knows of sockets, and nothing below of HTTP.
+
+    server = APIServer(MemoryStore(clock), clock)
+    await server.start()
+    response = await server.handle(Request("GET", "/api/v1/namespaces"))
+    await server.stop()
+"""
+
+import asyncio
+import logging
+
+from kaa.api.errors import APIError
+from kaa.api.kinds import builtin_catalog
+from kaa.api.resource import Catalog
+from kaa.lib.clock import Clock
+from kaa.server import routing
+from kaa.server.authorize import forbidden
+from kaa.server.chain import Core, Handler, SecureBy, trust_everybody
+from kaa.server.discovery import Discovery
+from kaa.server.forms import Forms
+from kaa.server.health import Health
+from kaa.server.impersonation import impersonate
+from kaa.server.internal import CacheReader, RegistryWriter
+from kaa.server.listing import Lister
+from kaa.server.metrics import Metrics
+from kaa.server.negotiation import respond_error
+from kaa.server.registry import Registry
+from kaa.server.request import ANONYMOUS, Attributes, Request, Response, User
+from kaa.server.request_info import RequestInfo, request_info
+from kaa.server.subresources import Subresources
+from kaa.server.verbs import Verbs
+from kaa.server.watch_cache import WatchCache
+from kaa.server.watching import Watching
+from kaa.store.store import Store, StoreFailed
+
+log = logging.getLogger(__name__)
+
+MUTATING_IN_FLIGHT = 200
+READING_IN_FLIGHT = 400
+"""Requests answered at a time, as upstream's defaults; watches and other long-running ones are not counted."""
+
+READING_VERBS = frozenset({"get", "list", "watch"})
+
+
+class APIServer:
+    def __init__(
+        self, store: Store, clock: Clock, catalog: Catalog | None = None, *, secure: SecureBy = trust_everybody
+    ) -> None:
+        self.store = store
+        self.clock = clock
+        self.catalog = catalog if catalog is not None else builtin_catalog()
+        self.cache = WatchCache(store, self.catalog)
+        self.registry = Registry(store, self.cache, clock)
+        self.reader = CacheReader(self.cache, self.catalog)
+        self.writer = RegistryWriter(self.registry, self.catalog)
+        self.health = Health()
+        self.metrics = Metrics(clock)
+        self.chain = secure(Core(clock, self.catalog, self.reader, self.writer))
+        verbs = Verbs(
+            self.catalog,
+            self.registry,
+            Lister(store, self.cache),
+            Watching(self.cache, clock),
+            Forms(clock),
+            self.chain.admission,
+            self.authorize,
+        )
+        self._verbs: dict[str, Handler] = {
+            "get": verbs.get,
+            "list": verbs.list,
+            "watch": verbs.watch,
+            "create": verbs.create,
+            "update": verbs.update,
+            "patch": verbs.patch,
+            "delete": verbs.delete,
+            "deletecollection": verbs.deletecollection,
+        }
+        subresources = Subresources(verbs, self.reader, self.writer, clock)
+        self._subresources = {**subresources.handlers, **self.chain.subresources}
+        self._virtual = {**subresources.virtual, **self.chain.virtual}
+        self._discovery = Discovery(self.catalog)
+        self._in_flight = {True: 0, False: 0}
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Fills the caches, makes what must be there, and is ready then. Raises what went wrong."""
+        await self.cache.load()
+        loop = asyncio.get_running_loop()
+        ready = loop.create_future()
+        self._task = loop.create_task(self._run(ready), name="api server")
+        await asyncio.wait((ready, self._task), return_when=asyncio.FIRST_COMPLETED)
+        if not ready.done():
+            await self._task
+
+    async def _run(self, ready: "asyncio.Future[None]") -> None:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self.cache.run(), name="watch cache")
+            if self.chain.started is not None:
+                await self.chain.started()
+            if self.chain.background is not None:
+                tasks.create_task(self.chain.background(), name="security")
+            self.health.ready = True
+            ready.set_result(None)
+
+    async def wait(self) -> None:
+        """Until the server stops, or what it lives on has failed: then that is raised."""
+        assert self._task is not None
+        await asyncio.shield(self._task)
+
+    async def stop(self) -> None:
+        """Ends every watch and all background work. The store is the caller's to close."""
+        self.health.ready = False
+        self.cache.close()
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait((self._task,))
+
+    async def handle(self, request: Request) -> Response:
+        """Answers any request; never raises but for cancellation."""
+        began = self.clock.monotonic()
+        info = request_info(request)
+        try:
+            response = await self._answer(request, info)
+        except APIError as error:
+            response = respond_error(error)
+        except StoreFailed as error:
+            response = respond_error(APIError("InternalError", f"Internal error occurred: {error}"))
+        except Exception as error:
+            # The edge: a fault of ours ends one request, loudly, and not the server.
+            log.exception("%s %s failed", request.method, request.path)
+            response = respond_error(APIError("InternalError", f"Internal error occurred: {error}"))
+        known = self.catalog.find(info.group, info.version, info.plural) is not None
+        self.metrics.observe(info, known, response.status, self.clock.monotonic() - began)
+        return response
+
+    async def _answer(self, request: Request, info: RequestInfo) -> Response:
+        if request.user is ANONYMOUS:
+            request.user = await self.chain.authenticator.authenticate(request) or ANONYMOUS
+        if "impersonate-user" in request.headers or "impersonate-group" in request.headers:
+            request.user = impersonate(request, self.authorize)
+        if routing.is_long_running(info):
+            return await self._dispatch(request, info)
+        mutating = info.is_resource and info.verb not in READING_VERBS
+        limit = MUTATING_IN_FLIGHT if mutating else READING_IN_FLIGHT
+        if self._in_flight[mutating] >= limit:
+            message = "too many requests, please try again later"
+            raise APIError("TooManyRequests", message, retry_after_seconds=1)
+        self._in_flight[mutating] += 1
+        try:
+            return await self._dispatch(request, info)
+        finally:
+            self._in_flight[mutating] -= 1
+
+    async def _dispatch(self, request: Request, info: RequestInfo) -> Response:
+        attributes = attributes_of(request.user, request.path, info, self.catalog)
+        self.authorize(attributes)
+        if not info.is_resource:
+            return await self._answer_path(request)
+        resource = routing.find(self.catalog, info)
+        routing.check_verb(resource, info)
+        handler = routing.handler_of(resource, info, self._verbs, self._subresources, self._virtual)
+        return await handler(request, attributes, resource)
+
+    async def _answer_path(self, request: Request) -> Response:
+        """Requests for what is no resource: discovery, health, metrics."""
+        if request.method not in ("GET", "HEAD"):
+            raise routing.no_such_method()
+        for answer in (self._discovery.answer, self.health.answer, self.metrics.answer, *self.chain.paths):
+            response = answer(request)
+            if response is not None:
+                return response
+        return Response(404, b"404 page not found\n", "text/plain; charset=utf-8")
+
+    def authorize(self, attributes: Attributes) -> None:
+        """Raises Forbidden."""
+        allowed, reason = self.chain.authorizer.authorize(attributes)
+        if not allowed:
+            raise forbidden(attributes, reason)
+
+
+def attributes_of(user: User, path: str, info: RequestInfo, catalog: Catalog) -> Attributes:
+    return Attributes(
+        user,
+        info.verb,
+        info.group,
+        info.version,
+        info.plural,
+        info.subresource,
+        info.namespace,
+        info.name,
+        path,
+        info.is_resource,
+        catalog.find(info.group, info.version, info.plural) if info.is_resource else None,
+    )

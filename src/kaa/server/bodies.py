@@ -1,0 +1,81 @@
+"""Request bodies: bytes of any accepted media type -> an object of the kind that the path names, with its defaults.
+
+`fieldValidation` says what becomes of fields that the kind does not have: Ignore drops them, Warn (the default) drops
+them with a warning each, Strict refuses the request.
+"""
+
+from typing import Any
+
+from kaa.api.decode import IGNORE, STRICT, WARN, conform_object, decode
+from kaa.api.errors import bad_request
+from kaa.api.objects import Object
+from kaa.api.resource import Resource
+from kaa.server.negotiation import check_size
+from kaa.server.request import Request
+from kaa.server.request_info import TRUE
+
+FIELD_VALIDATIONS = (IGNORE, WARN, STRICT)
+
+
+def field_validation(request: Request) -> str:
+    """Raises BadRequest for a value that does not exist."""
+    value = request.parameter("fieldValidation") or WARN
+    if value not in FIELD_VALIDATIONS:
+        shown = ", ".join(f'"{known}"' for known in ("", *FIELD_VALIDATIONS))
+        raise bad_request(f'fieldValidation: Unsupported value: "{value}": supported values: {shown}')
+    return value
+
+
+def decode_object(request: Request, resource: Resource, warnings: list[str]) -> Object:
+    """The body as an object of the kind. Raises RequestEntityTooLarge, UnsupportedMediaType, BadRequest."""
+    check_size(request)
+    decoded = decode(
+        request.body,
+        request.headers.get("content-type", ""),
+        resource.api_version,
+        resource.kind,
+        field_validation=field_validation(request),
+    )
+    warnings += decoded.warnings
+    set_defaults(resource, decoded.object)
+    return decoded.object
+
+
+def conform(obj: Any, resource: Resource, validation: str, warnings: list[str]) -> Object:
+    """The same for a value that did not come as a body: a patched object, one of the server's own."""
+    conformed = conform_object(obj, resource.api_version, resource.kind, field_validation=validation)
+    warnings += conformed.warnings
+    set_defaults(resource, conformed.object)
+    return conformed.object
+
+
+def set_defaults(resource: Resource, obj: Object) -> None:
+    if resource.defaults is not None:
+        resource.defaults(obj)
+
+
+def decode_options(request: Request) -> Object:
+    """DeleteOptions from the body, or from the query where there is none."""
+    check_size(request)
+    if request.body:
+        content_type = request.headers.get("content-type", "")
+        return decode(request.body, content_type, "v1", "DeleteOptions", field_validation=IGNORE).object
+    options: Object = {}
+    for key, value in request.query:
+        match key:
+            case "gracePeriodSeconds":
+                options[key] = _integer(key, value)
+            case "propagationPolicy":
+                options[key] = value
+            case "orphanDependents":
+                options[key] = value in TRUE
+            case "dryRun":
+                options.setdefault(key, []).append(value)
+    return options
+
+
+def _integer(name: str, text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise bad_request(f'unable to convert "{text}" of {name} to an integer') from None

@@ -1,0 +1,170 @@
+"""HTTP/1.1 over TLS for the server: aiohttp requests in, `handle`, responses out. Knows nothing of Kubernetes.
+
+A watch or a log is written chunk by chunk, each flushed at once; when its client goes away the handler is cancelled and
+the stream ends. Large bodies are compressed when the client asks for it. `Hijack` hands a connection over as raw
+bytes (see `kaa.lib.hijack`).
+"""
+
+import asyncio
+import errno
+import ssl
+import zlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from urllib.parse import parse_qsl, unquote
+
+from aiohttp import web
+from multidict import CIMultiDict
+
+from kaa.api.errors import APIError
+from kaa.lib.hijack import HIJACKED, hijack
+from kaa.server.negotiation import respond_error, too_large
+from kaa.server.request import MAX_BODY_BYTES, Request, Response
+
+GZIP_FROM_BYTES = 128 * 1024
+GZIP_LEVEL = 1
+"""Bodies from this size on are compressed when asked for, as upstream: below it the CPU costs more than it saves."""
+
+GZIP_WINDOW = 31
+"""zlib's window bits for the gzip format."""
+
+STOP_SECONDS = 2.0
+"""How long requests in flight may take when the server stops."""
+
+Handle = Callable[[Request], Awaitable[Response]]
+
+
+class CannotListen(Exception):
+    """An address is taken or not ours. The message is for a person."""
+
+
+class HTTPServer:
+    """Serves `handle` on any number of addresses."""
+
+    def __init__(self, handle: Handle, tls: ssl.SSLContext | None) -> None:
+        self._handle = handle
+        self._tls = tls
+        self._runner = web.ServerRunner(
+            web.Server(self._answer, handler_cancellation=True, access_log=None), shutdown_timeout=STOP_SECONDS
+        )
+
+    async def start(self, addresses: Sequence[str], port: int) -> int:
+        """Listens, and returns the port (`port` 0: any that is free). Raises CannotListen."""
+        await self._runner.setup()
+        for address in addresses:
+            site = web.TCPSite(self._runner, address, port, ssl_context=self._tls, backlog=1024)
+            try:
+                await site.start()
+            except OSError as error:
+                await self._runner.cleanup()
+                reason = "it is in use by another program" if error.errno == errno.EADDRINUSE else str(error.strerror)
+                raise CannotListen(f"cannot listen on {address}:{port}: {reason}") from None
+            port = port or int(self._runner.addresses[0][1])
+        return port
+
+    async def stop(self) -> None:
+        await self._runner.cleanup()
+
+    async def _answer(self, http_request: web.BaseRequest) -> web.StreamResponse:
+        hijacked = False
+
+        async def take_over() -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+            nonlocal hijacked
+            hijacked = True
+            return await hijack(http_request)
+
+        try:
+            body = await read_body(http_request)
+        except APIError as error:
+            refused = plain_response(respond_error(error))
+            refused.force_close()  # the rest of the body is not read
+            return refused
+        response = await self._handle(request_of(http_request, body, take_over))
+        if hijacked or response.hijacked:
+            return HIJACKED
+        if response.chunks is not None:
+            return await stream(http_request, response, response.chunks)
+        if len(response.body) >= GZIP_FROM_BYTES and "gzip" in http_request.headers.get("accept-encoding", ""):
+            response = await compressed(response)
+        return plain_response(response)
+
+
+async def read_body(request: web.BaseRequest) -> bytes:
+    """The whole body. Raises RequestEntityTooLarge as soon as it is known to be."""
+    if not request.body_exists:
+        return b""
+    if (request.content_length or 0) > MAX_BODY_BYTES:
+        raise too_large()
+    chunks: list[bytes] = []
+    size = 0
+    async for chunk in request.content.iter_any():
+        size += len(chunk)
+        if size > MAX_BODY_BYTES:
+            raise too_large()
+        chunks.append(chunk)
+    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+def request_of(
+    request: web.BaseRequest,
+    body: bytes,
+    take_over: Callable[[], Awaitable[tuple[asyncio.StreamReader, asyncio.StreamWriter]]],
+) -> Request:
+    path, _, query = request.raw_path.partition("?")
+    headers: dict[str, str] = {}
+    for name, value in request.headers.items():
+        lower = name.lower()
+        # A header that comes again means a list, as one that has commas.
+        headers[lower] = f"{headers[lower]},{value}" if lower in headers else value
+    transport = request.transport
+    peer = transport.get_extra_info("peername") if transport is not None else None
+    tls = transport.get_extra_info("ssl_object") if transport is not None else None
+    return Request(
+        request.method,
+        unquote(path),
+        parse_qsl(query, keep_blank_values=True) if query else [],
+        headers,
+        body,
+        tls.getpeercert(True) if tls is not None else None,
+        peer[0] if peer else "",
+        take_over,
+        raw_query=query,
+    )
+
+
+def plain_response(response: Response) -> web.Response:
+    headers = CIMultiDict(response.headers)
+    headers["Content-Type"] = response.content_type
+    headers.setdefault("Cache-Control", "no-cache, private")
+    return web.Response(status=response.status, body=response.body, headers=headers)
+
+
+async def stream(request: web.BaseRequest, response: Response, chunks: AsyncIterator[bytes]) -> web.StreamResponse:
+    headers = CIMultiDict(response.headers)
+    headers["Content-Type"] = response.content_type
+    headers.setdefault("Cache-Control", "no-cache, private")
+    streamed = web.StreamResponse(status=response.status, headers=headers)
+    streamed.enable_chunked_encoding()
+    try:
+        await streamed.prepare(request)
+        async for chunk in chunks:
+            await streamed.write(chunk)
+        await streamed.write_eof()
+    except ConnectionError:
+        pass  # the client has gone: that is how most watches end
+    finally:
+        close = getattr(chunks, "aclose", None)
+        if close is not None:
+            await close()
+    return streamed
+
+
+async def compressed(response: Response) -> Response:
+    """The response with its body in gzip, made in a thread: zlib lets others run meanwhile."""
+    body = await asyncio.to_thread(_gzip, response.body)
+    headers = {**response.headers, "content-encoding": "gzip", "vary": "Accept-Encoding"}
+    return Response(response.status, body, response.content_type, headers)
+
+
+def _gzip(body: bytes) -> bytes:
+    compressor = zlib.compressobj(GZIP_LEVEL, zlib.DEFLATED, GZIP_WINDOW)
+    return compressor.compress(body) + compressor.flush()

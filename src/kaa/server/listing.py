@@ -1,0 +1,295 @@
+"""LIST: which objects, as of which revision, and how a list goes on where its page ended.
+
+    resourceVersion   unset  everything committed before the request
+                      "0"    whatever the cache holds now
+                      n      at least n (NotOlderThan), or exactly n (Exact; also meant by n with a limit)
+    continue          the revision of the first page and the key to go on with
+
+The cache answers for the present; the past is read from the store, unless nothing of the kind has changed since.
+Source: API concepts, "Resource versions" and "Retrieving large results sets in chunks".
+"""
+
+import base64
+import binascii
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import orjson
+
+from kaa.api.errors import APIError, Cause, bad_request
+from kaa.api.resource import Resource
+from kaa.api.selectors import EVERYTHING, FieldSelector, FieldTerm, Selector, parse_field_selector, parse_label_selector
+from kaa.server.request import Request
+from kaa.server.request_info import TRUE
+from kaa.server.storage import prefix_of
+from kaa.server.watch_cache import Entry, KindCache, Predicate, WatchCache, entry_of
+from kaa.store.store import Compacted, FutureRevision, Store
+
+STORE_PAGE = 500
+"""Objects read from the store at a time for a list of the past."""
+
+ANY_FIELDS = FieldSelector()
+
+TOKEN_VERSION = "meta.k8s.io/v1"
+LATEST = -1
+"""A token's revision that means: go on from the key, with whatever is there now."""
+
+TOO_OLD_TOKEN = (
+    "The provided continue parameter is too old to display a consistent list result. You can start a new list without "
+    "the continue parameter, or use the continue token in this response to retrieve the remainder of the results. "
+    "Continuing with the provided token results in an inconsistent list - objects that were created, modified, or "
+    "deleted between the time the first chunk was returned and now may show up in the list."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ListOptions:
+    """metav1.ListOptions, parsed. `send_initial_events` None: not said."""
+
+    labels: Selector = EVERYTHING
+    fields: FieldSelector = ANY_FIELDS
+    limit: int = 0
+    token: str = ""
+    resource_version: str = ""
+    match: str = ""
+    send_initial_events: bool | None = None
+    bookmarks: bool = False
+    timeout_seconds: int = 0
+
+    @property
+    def revision(self) -> int:
+        return int(self.resource_version or "0")
+
+
+def list_options(request: Request) -> ListOptions:
+    """The options in a query. Raises BadRequest, or Invalid for what contradicts itself."""
+    given: dict[str, str] = {}
+    for key, value in request.query:
+        given.setdefault(key, value)
+    initial = given.get("sendInitialEvents")
+    options = ListOptions(
+        parse_label_selector(given.get("labelSelector", "")),
+        parse_field_selector(given.get("fieldSelector", "")),
+        _integer(given, "limit"),
+        given.get("continue", ""),
+        given.get("resourceVersion", ""),
+        given.get("resourceVersionMatch", ""),
+        None if initial is None else initial in TRUE,
+        given.get("allowWatchBookmarks", "false") in TRUE,
+        _integer(given, "timeoutSeconds"),
+    )
+    if options.resource_version and not options.resource_version.isdecimal():
+        raise _invalid("resourceVersion", f'Invalid value: "{options.resource_version}": must be an integer')
+    return options
+
+
+def _integer(given: dict[str, str], name: str) -> int:
+    text = given.get(name) or "0"
+    try:
+        return max(int(text), 0)
+    except ValueError:
+        raise bad_request(f'unable to convert "{text}" of {name} to an integer') from None
+
+
+def check_list(options: ListOptions) -> None:
+    """Raises Invalid for combinations that mean nothing."""
+    if options.send_initial_events is not None:
+        raise _invalid("sendInitialEvents", "Forbidden: sendInitialEvents is forbidden for list")
+    if not options.match:
+        return
+    if options.match not in ("Exact", "NotOlderThan"):
+        supported = 'supported values: "Exact", "NotOlderThan"'
+        raise _invalid("resourceVersionMatch", f'Unsupported value: "{options.match}": {supported}')
+    if not options.resource_version:
+        why = "resourceVersionMatch is forbidden unless resourceVersion is provided"
+        raise _invalid("resourceVersionMatch", f"Forbidden: {why}")
+    if options.token:
+        raise _invalid("resourceVersionMatch", "Forbidden: resourceVersionMatch is forbidden when continue is provided")
+    if options.match == "Exact" and options.resource_version == "0":
+        why = 'resourceVersionMatch "Exact" is forbidden for resourceVersion "0"'
+        raise _invalid("resourceVersionMatch", f"Forbidden: {why}")
+
+
+def check_watch(options: ListOptions) -> None:
+    """Raises Invalid for combinations that mean nothing."""
+    if options.send_initial_events is None:
+        if options.match:
+            why = "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"
+            raise _invalid("resourceVersionMatch", f"Forbidden: {why}")
+        return
+    if options.match != "NotOlderThan":
+        why = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
+        raise _invalid("resourceVersionMatch", f"Forbidden: {why}")
+
+
+def _invalid(field: str, message: str) -> APIError:
+    reasons = {"Forbidden": "FieldValueForbidden", "Unsupported value": "FieldValueNotSupported"}
+    reason = reasons.get(message.partition(":")[0], "FieldValueInvalid")
+    text = f'ListOptions.meta.k8s.io "" is invalid: {field}: {message}'
+    return APIError("Invalid", text, causes=[Cause(reason, message, field)], group="meta.k8s.io", kind="ListOptions")
+
+
+def check_fields(resource: Resource, fields: FieldSelector) -> None:
+    """Raises BadRequest for a field that the kind cannot be selected by."""
+    for path in fields.paths:
+        if path in ("metadata.name", "metadata.namespace") or path in resource.selectable_fields:
+            continue
+        if resource.selectable_fields:
+            raise bad_request(f"field label not supported: {path}")
+        raise bad_request(f'"{path}" is not a known field selector: only "metadata.name", "metadata.namespace"')
+
+
+def predicate_of(options: ListOptions) -> Predicate | None:
+    """The selection as a question to an entry; None when everything is selected."""
+    labels, terms = options.labels, options.fields.terms
+    if labels.matches_everything and not terms:
+        return None
+    if not terms:
+        return lambda entry: labels.matches(entry.labels)
+    if labels.matches_everything:
+        return lambda entry: all(_holds(term, entry) for term in terms)
+    return lambda entry: labels.matches(entry.labels) and all(_holds(term, entry) for term in terms)
+
+
+def _holds(term: FieldTerm, entry: Entry) -> bool:
+    match term.path:
+        case "metadata.name":
+            value = entry.name
+        case "metadata.namespace":
+            value = entry.namespace
+        case path:
+            value = entry.fields.get(path, "")
+    return (value == term.value) != term.negated
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Where to look: in one namespace ("": all), for one name ("": any)."""
+
+    namespace: str = ""
+    name: str = ""
+
+
+def scope_of(resource: Resource, namespace: str, options: ListOptions) -> Scope:
+    """The scope of a request, narrowed by what its field selector demands."""
+    wanted = options.fields.required("metadata.namespace") if resource.namespaced else None
+    name = options.fields.required("metadata.name") or ""
+    namespace = (namespace or wanted or "") if resource.namespaced else ""
+    return Scope(namespace, name)
+
+
+def encode_token(revision: int, start: str) -> str:
+    token = orjson.dumps({"v": TOKEN_VERSION, "rv": revision, "start": start})
+    return base64.urlsafe_b64encode(token).decode().rstrip("=")
+
+
+def decode_token(token: str) -> tuple[int, str]:
+    """The revision and the key to go on with. Raises BadRequest."""
+    try:
+        decoded = orjson.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
+        revision, start = int(decoded["rv"]), str(decoded["start"])
+    except (binascii.Error, orjson.JSONDecodeError, KeyError, TypeError, ValueError) as error:
+        raise bad_request(f"continue key is not valid: {error}") from None
+    if decoded.get("v") != TOKEN_VERSION or not start:
+        raise bad_request("continue key is not valid: server does not recognize this encoded version")
+    return revision, start
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """One page: the items in order, and the list's metadata."""
+
+    entries: list[Entry]
+    metadata: dict[str, Any]
+
+
+class Lister:
+    def __init__(self, store: Store, cache: WatchCache) -> None:
+        self._store = store
+        self._cache = cache
+
+    async def page(self, resource: Resource, namespace: str, options: ListOptions) -> Listed:
+        """The page that the options ask for. Raises Expired, Timeout (a revision to come), BadRequest."""
+        check_list(options)
+        check_fields(resource, options.fields)
+        scope = scope_of(resource, namespace, options)
+        selects = predicate_of(options)
+        revision, start = await self._where(options)
+        kind = self._cache.kind(resource)
+        if revision and kind.changed > revision:
+            entries = await self._past(resource, scope, selects, options.limit, revision, start)
+        else:
+            revision = revision or self._cache.revision
+            found: Iterable[Entry] = _in_scope(kind, scope, start)
+            if selects is not None:
+                found = filter(selects, found)
+            entries = list(islice(found, options.limit + 1) if options.limit else found)
+        metadata: dict[str, Any] = {"resourceVersion": str(revision)}
+        if options.limit and len(entries) > options.limit:
+            del entries[options.limit :]
+            last = entries[-1].key
+            metadata["continue"] = encode_token(revision, last + "\0")
+            if selects is None and kind.changed <= revision:
+                metadata["remainingItemCount"] = _count_after(kind, scope, last)
+        return Listed(entries, metadata)
+
+    async def _where(self, options: ListOptions) -> tuple[int, str]:
+        """The exact revision to list (0: the cache's present) and the key to begin with."""
+        if options.token:
+            if options.resource_version not in ("", "0"):
+                raise bad_request("specifying resource version is not allowed when using continue")
+            revision, start = decode_token(options.token)
+            if revision == LATEST:
+                await self._cache.caught_up()
+                return 0, start
+            await self._cache.reached(revision)
+            return revision, start
+        if not options.resource_version:
+            await self._cache.caught_up()
+            return 0, ""
+        await self._cache.reached(options.revision)
+        exact = options.match == "Exact" or (options.limit and not options.match)
+        return (options.revision if exact else 0), ""
+
+    async def _past(
+        self, resource: Resource, scope: Scope, selects: Predicate | None, limit: int, revision: int, start: str
+    ) -> list[Entry]:
+        """Entries as of a revision, from the store: at most one more than the limit, which says that there are more."""
+        prefix = prefix_of(resource)
+        within = f"{prefix}{scope.namespace}/" if scope.namespace else prefix
+        next_key = prefix + start if start else ""
+        found: list[Entry] = []
+        while True:
+            try:
+                page = await self._store.range(within, start=next_key, limit=STORE_PAGE, revision=revision)
+            except Compacted:
+                raise self._expired(start, revision) from None
+            except FutureRevision:
+                raise APIError("Timeout", f"Too large resource version: {revision}") from None
+            for kv in page.items:
+                key = kv.key[len(prefix) :]
+                entry = entry_of(key, kv.value, kv.mod_revision, kv.create_revision, resource.selectable_fields)
+                if (not scope.name or entry.name == scope.name) and (selects is None or selects(entry)):
+                    found.append(entry)
+            if not page.more or (limit and len(found) > limit):
+                return found[: limit + 1] if limit else found
+            next_key = page.items[-1].key + "\0"
+
+    def _expired(self, start: str, revision: int) -> APIError:
+        if start:
+            return APIError("Expired", TOO_OLD_TOKEN)
+        return APIError("Expired", f"The resourceVersion for the provided list is too old: {revision}")
+
+
+def _in_scope(kind: KindCache, scope: Scope, start: str) -> Iterator[Entry]:
+    if scope.name and not scope.namespace:
+        # One name in all namespaces; for a cluster-scoped kind the key is the name.
+        return (entry for entry in kind.select(start=start) if entry.name == scope.name)
+    return kind.select(scope.namespace, scope.name, start)
+
+
+def _count_after(kind: KindCache, scope: Scope, last: str) -> int:
+    end = kind.entries.bisect_left(scope.namespace + "0") if scope.namespace else len(kind.entries)
+    return int(end - kind.entries.bisect_right(last))

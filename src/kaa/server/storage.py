@@ -1,0 +1,105 @@
+"""How an object lies in the store, and how its bytes are turned into what is served without decoding them.
+
+Stored:  `{"apiVersion":"v1","kind":"Pod","metadata":{"name":"a",...},"spec":...}` at
+         `/registry/core/pods/<namespace>/<name>`, never with a resourceVersion: the store's revision is that.
+Served:  the *head* `{"apiVersion":"v1","kind":"Pod",` of the row that was asked, then the *item* without its brace.
+Item:    `{"metadata":{"resourceVersion":"7","name":"a",...},"spec":...}`, as it stands in a list.
+
+The order apiVersion, kind, metadata is this module's promise to itself: `encode` is the only writer.
+"""
+
+import orjson
+
+from kaa.api.objects import Object
+from kaa.api.resource import Catalog, Resource
+
+REGISTRY = "/registry/"
+METADATA = b'"metadata":{'
+ITEM_HEAD = b'{"metadata":{"resourceVersion":"'
+
+
+def prefix_of(resource: Resource) -> str:
+    """The store prefix of a kind, the same for all its versions."""
+    group = resource.group if resource.storage_group is None else resource.storage_group
+    return f"{REGISTRY}{group or 'core'}/{resource.name}/"
+
+
+def key_of(resource: Resource, namespace: str, name: str) -> str:
+    """The part of the store key behind the prefix: `<namespace>/<name>`, or the name."""
+    return f"{namespace}/{name}" if resource.namespaced else name
+
+
+def head_of(resource: Resource) -> bytes:
+    return f'{{"apiVersion":"{resource.api_version}","kind":"{resource.kind}",'.encode()
+
+
+def encode(resource: Resource, obj: Object) -> bytes:
+    """The stored bytes of an object of the version `resource`."""
+    if resource.to_storage is not None:
+        stored = resource.to_storage(obj)
+    else:
+        group = resource.group if resource.storage_group is None else resource.storage_group
+        version = resource.storage_version or resource.version
+        stored = {**obj, "apiVersion": f"{group}/{version}" if group else version}
+    metadata = {key: value for key, value in stored["metadata"].items() if key != "resourceVersion"}
+    # A mapping display keeps the first place of a repeated key: these three come first, whatever `stored` had.
+    ordered = {"apiVersion": stored["apiVersion"], "kind": stored["kind"], "metadata": metadata}
+    for key, value in stored.items():
+        if key not in ordered:
+            ordered[key] = value
+    return orjson.dumps(ordered)
+
+
+def item_of(stored: bytes, revision: int) -> bytes:
+    """The item that stored bytes are at that revision."""
+    start = stored.index(METADATA) + len(METADATA)
+    return b'{"metadata":{"resourceVersion":"%d",%b' % (revision, stored[start:])
+
+
+def at_revision(item: bytes, revision: int) -> bytes:
+    """The same item with another revision, as a watch gives a deleted object that of its deletion."""
+    end = item.index(b'"', len(ITEM_HEAD))
+    return b"%b%d%b" % (ITEM_HEAD, revision, item[end:])
+
+
+def served_item(resource: Resource, item: bytes) -> bytes:
+    """An item in the version `resource`: the same bytes, unless the stored version has another form."""
+    if resource.from_storage is None:
+        return item
+    obj = resource.from_storage(orjson.loads(b"%b%b" % (_storage_head(resource), item[1:])))
+    version = obj["metadata"].pop("resourceVersion")
+    metadata = {"resourceVersion": version, **obj["metadata"]}
+    rest = {key: value for key, value in obj.items() if key not in ("apiVersion", "kind", "metadata")}
+    return orjson.dumps({"metadata": metadata, **rest})
+
+
+def _storage_head(resource: Resource) -> bytes:
+    group = resource.group if resource.storage_group is None else resource.storage_group
+    version = resource.storage_version or resource.version
+    api_version = f"{group}/{version}" if group else version
+    return f'{{"apiVersion":"{api_version}","kind":"{resource.kind}",'.encode()
+
+
+def with_head(resource: Resource, item: bytes) -> bytes:
+    """The whole object, as a GET answers it."""
+    return b"%b%b" % (head_of(resource), served_item(resource, item)[1:])
+
+
+def decode(resource: Resource, item: bytes) -> Object:
+    """A new dict of the object in the version `resource`; the caller may change it."""
+    obj: Object = orjson.loads(with_head(resource, item))
+    return obj
+
+
+def is_stored(resource: Resource) -> bool:
+    """Kinds that are only ever created, as TokenReview and Binding, are answered and never stored."""
+    return "get" in resource.verbs and resource.kind != "ComponentStatus"
+
+
+def stored_rows(catalog: Catalog) -> dict[str, Resource]:
+    """A row a store prefix: the one whose selectable fields the cache keeps, which is the storage version's."""
+    rows: dict[str, Resource] = {}
+    for resource in catalog:
+        if is_stored(resource) and (resource.from_storage is None or prefix_of(resource) not in rows):
+            rows[prefix_of(resource)] = resource
+    return rows

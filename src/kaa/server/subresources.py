@@ -1,0 +1,191 @@
+"""Subresources that are not a part of the object itself: Scale, Binding, Eviction. Status and its like are the verbs'.
+
+Each is keyed by (kind, subresource), with kind "" for any; the server's chain adds those that reach to nodes.
+"""
+
+from dataclasses import replace
+
+from kaa.api.errors import APIError, Cause, conflict
+from kaa.api.objects import Object, condition
+from kaa.api.resource import Resource
+from kaa.api.selectors import Selector, selector_of
+from kaa.lib.clock import Clock, rfc3339
+from kaa.server.bodies import decode_object, field_validation
+from kaa.server.chain import Handler, Reader, Writer
+from kaa.server.deletion import DeleteOptions
+from kaa.server.negotiation import respond
+from kaa.server.object_meta import check_identity, settle_name
+from kaa.server.patching import patch_of
+from kaa.server.registry import Write
+from kaa.server.request import Attributes, Request, Response
+from kaa.server.scale import SCALE, apply_scale, scale_of
+from kaa.server.storage import decode
+from kaa.server.verbs import Verbs
+
+BINDING = Resource(kind="Binding", version="v1")
+EVICTION = Resource(kind="Eviction", group="policy", version="v1")
+
+SUCCESS: Object = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
+
+EVICTION_RETRY_SECONDS = 10
+
+
+class Subresources:
+    def __init__(self, verbs: Verbs, reader: Reader, writer: Writer, clock: Clock) -> None:
+        self._verbs = verbs
+        self._reader = reader
+        self._writer = writer
+        self._clock = clock
+        self.handlers: dict[tuple[str, str], Handler] = {
+            ("", "scale"): self.scale,
+            ("Pod", "binding"): self.bind,
+            ("Pod", "eviction"): self.evict,
+        }
+        self.virtual: dict[str, Handler] = {"Binding": self.bind_by_body, "ComponentStatus": self.component_statuses}
+
+    async def scale(self, request: Request, attributes: Attributes, resource: Resource) -> Response:
+        """GET, PUT and PATCH of autoscaling/v1 Scale: the one way to change replicas that works for any kind."""
+        registry = self._verbs.registry
+        if attributes.verb == "get":
+            entry = await registry.entry(resource, attributes.namespace, attributes.name)
+            return respond(scale_of(resource, decode(resource, entry.item)))
+        write = self._verbs.write(request, attributes)
+        if attributes.verb == "patch":
+            patch = patch_of(request, SCALE, field_validation(request), write.warnings)
+        else:
+            body = decode_object(request, SCALE, write.warnings)
+            settle_name(body, attributes.name)
+            patch = lambda scale: body  # noqa: E731
+
+        def change(old: Object) -> Object:
+            return apply_scale(resource, old, patch(scale_of(resource, old)))
+
+        written = await registry.update(
+            resource, attributes.namespace, attributes.name, change, write, subresource="scale"
+        )
+        return self._verbs.warned(respond(scale_of(resource, decode(resource, written.item))), write)
+
+    async def bind(self, request: Request, attributes: Attributes, resource: Resource) -> Response:
+        write = self._verbs.write(request, attributes)
+        return await self._bind(decode_object(request, BINDING, write.warnings), attributes, resource, write)
+
+    async def bind_by_body(self, request: Request, attributes: Attributes, resource: Resource) -> Response:
+        """POST to `bindings`: the older form, where the body names the pod."""
+        pods = self._verbs.catalog.named("Pod")
+        write = self._verbs.write(request, attributes)
+        binding = decode_object(request, BINDING, write.warnings)
+        named = replace(attributes, name=binding.get("metadata", {}).get("name", ""))
+        return await self._bind(binding, named, pods, write)
+
+    async def _bind(self, binding: Object, attributes: Attributes, pods: Resource, write: Write) -> Response:
+        settle_name(binding, attributes.name)
+        node = (binding.get("target") or {}).get("name")
+        if not node:
+            cause = Cause("FieldValueRequired", "Required value", "target.name")
+            message = f'Binding "{attributes.name}" is invalid: target.name: Required value'
+            raise APIError("Invalid", message, causes=[cause], name=attributes.name, kind="Binding")
+
+        def change(pod: Object) -> Object:
+            return self._bound(pods, pod, binding, node)
+
+        await self._verbs.registry.update(
+            pods, attributes.namespace, attributes.name, change, write, subresource="binding"
+        )
+        return self._verbs.warned(respond(SUCCESS, 201), write)
+
+    def _bound(self, pods: Resource, pod: Object, binding: Object, node: str) -> Object:
+        """The pod on its node. A pod is bound once. Raises Conflict."""
+        name = pod["metadata"]["name"]
+        if pod["metadata"].get("deletionTimestamp"):
+            why = f"pod {name} is being deleted, cannot be assigned to a host"
+            raise conflict("pods/binding", "", name, why)
+        if pod["spec"].get("nodeName"):
+            why = f'pod {name} is already assigned to node "{pod["spec"]["nodeName"]}"'
+            raise conflict("pods/binding", "", name, why)
+        metadata = binding["metadata"]
+        check_identity(binding, pod, pods)
+        pod["spec"]["nodeName"] = node
+        if metadata.get("annotations"):
+            pod["metadata"]["annotations"] = {**(pod["metadata"].get("annotations") or {}), **metadata["annotations"]}
+        conditions = pod.setdefault("status", {}).setdefault("conditions", [])
+        scheduled: Object = {"type": "PodScheduled", "status": "True", "lastProbeTime": None}
+        scheduled["lastTransitionTime"] = rfc3339(self._clock.now())
+        known = condition(conditions, "PodScheduled")
+        if known is None:
+            conditions.append(scheduled)
+        elif known.get("status") != "True":
+            known.clear()
+            known.update(scheduled)
+        return pod
+
+    async def evict(self, request: Request, attributes: Attributes, resource: Resource) -> Response:
+        """Deletes the pod if its disruption budget allows it. Raises TooManyRequests."""
+        write = self._verbs.write(request, attributes)
+        eviction = decode_object(request, EVICTION, write.warnings)
+        settle_name(eviction, attributes.name)
+        options = DeleteOptions.of(eviction.get("deleteOptions") or {})
+        registry = self._verbs.registry
+        entry = await registry.entry(resource, attributes.namespace, attributes.name)
+        pod = decode(resource, entry.item)
+        dry_run = write.dry_run or options.dry_run
+        if needs_budget(pod):
+            await self._use_budget(pod, attributes, dry_run)
+        deleting = replace(write, attributes=replace(attributes, verb="delete", subresource=""), dry_run=dry_run)
+        await registry.delete(resource, attributes.namespace, attributes.name, options, deleting)
+        return self._verbs.warned(respond(SUCCESS, 201), write)
+
+    async def _use_budget(self, pod: Object, attributes: Attributes, dry_run: bool) -> None:
+        """Takes one disruption from the pod's budget."""
+        budgets = [
+            budget
+            for budget in self._reader.list("PodDisruptionBudget", attributes.namespace)
+            if budget_selector(budget).matches(pod["metadata"].get("labels") or {})
+        ]
+        if not budgets:
+            return
+        if len(budgets) > 1:
+            raise APIError(
+                "InternalError",
+                "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.",
+            )
+        budget = budgets[0]
+        updated = disrupted(budget, attributes.name, rfc3339(self._clock.now()))
+        if not dry_run:
+            await self._writer.update("PodDisruptionBudget", updated, "status")
+
+    async def component_statuses(self, request: Request, attributes: Attributes, resource: Resource) -> Response:
+        """An API that is only kept for old clients: nothing is known of components, so there are none."""
+        if attributes.verb == "get":
+            raise APIError("NotFound", f'componentstatuses "{attributes.name}" not found')
+        return respond({"kind": "ComponentStatusList", "apiVersion": "v1", "metadata": {}, "items": []})
+
+
+def needs_budget(pod: Object) -> bool:
+    """Pods that do not run, or not yet, disrupt nothing when they go; nor do those that are going already."""
+    phase = (pod.get("status") or {}).get("phase")
+    return phase not in ("Pending", "Succeeded", "Failed") and not pod["metadata"].get("deletionTimestamp")
+
+
+def budget_selector(budget: Object) -> Selector:
+    return selector_of(budget.get("spec", {}).get("selector"))
+
+
+def disrupted(budget: Object, pod: str, now: str) -> Object:
+    """The budget with one disruption used. Raises TooManyRequests when none is left."""
+    name = budget["metadata"]["name"]
+    status = budget.get("status") or {}
+    stale = status.get("observedGeneration", 0) < budget["metadata"].get("generation", 0)
+    allowed = 0 if stale else status.get("disruptionsAllowed", 0)
+    if allowed <= 0:
+        desired, healthy = status.get("desiredHealthy", 0), status.get("currentHealthy", 0)
+        why = f"The disruption budget {name} needs {desired} healthy pods and has {healthy} currently"
+        if stale:
+            why = f"The disruption budget {name} is still being processed by the server."
+        raise APIError(
+            "TooManyRequests",
+            "Cannot evict pod as it would violate the pod's disruption budget.",
+            causes=[Cause("DisruptionBudget", why)],
+            retry_after_seconds=EVICTION_RETRY_SECONDS if stale else 0,
+        )
+    disrupted_pods = {**(status.get("disruptedPods") or {}), pod: now}
+    return {**budget, "status": {**status, "disruptionsAllowed": allowed - 1, "disruptedPods": disrupted_pods}}

@@ -1,0 +1,51 @@
+"""The server's TLS: a client may show a certificate, and an unknown one ends in a 401, not in a broken handshake.
+
+OpenSSL, asked to verify clients, ends the handshake when a certificate's issuer is unknown; Kubernetes completes it
+and says Unauthorized. Python cannot tell OpenSSL to accept what it could not verify, so its `SSL_CTX` is told directly.
+The certificate is verified afterwards, by authentication: nothing trusts it before.
+"""
+
+import _ssl
+import ctypes
+import ssl
+from pathlib import Path
+
+SSL_VERIFY_PEER = 1
+
+VerifyCallback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_int, ctypes.c_void_p)
+
+
+def _go_on(verified: int, store_context: int | None) -> int:
+    """OpenSSL's verify callback: goes on whatever was found."""
+    return 1
+
+
+_ACCEPT = VerifyCallback(_go_on)  # held here: OpenSSL calls it for as long as the process lives
+
+
+def server_context(certificate: Path, key: Path) -> ssl.SSLContext:
+    """The context of a server that asks for client certificates and leaves judging them to the request's handler."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.load_cert_chain(certificate, key)
+    context.set_alpn_protocols(["http/1.1"])
+    # Clients that come back make a new session: none of ours resumes one, and a ticket costs at every handshake.
+    context.num_tickets = 0
+    context.verify_mode = ssl.CERT_OPTIONAL
+    _accept_any_client(context)
+    return context
+
+
+class _SSLContextObject(ctypes.Structure):
+    """The head of CPython's `PySSLContext`: reference count, type, and the `SSL_CTX *` that we are after."""
+
+    _fields_ = (("refcount", ctypes.c_ssize_t), ("type", ctypes.c_void_p), ("ctx", ctypes.c_void_p))
+
+
+def _accept_any_client(context: ssl.SSLContext) -> None:
+    # The extension module's own library handle finds the very libssl that it is linked to.
+    library = ctypes.CDLL(_ssl.__file__)
+    set_verify = library.SSL_CTX_set_verify
+    set_verify.argtypes = (ctypes.c_void_p, ctypes.c_int, VerifyCallback)
+    set_verify.restype = None
+    set_verify(_SSLContextObject.from_address(id(context)).ctx, SSL_VERIFY_PEER, _ACCEPT)

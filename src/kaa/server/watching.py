@@ -1,0 +1,127 @@
+"""WATCH: a stream of events from a revision on, one JSON document a line.
+
+    resourceVersion   unset or "0"   the objects that there are, as ADDED; then what happens
+                      n              what happened after n; then what happens
+    sendInitialEvents true           the objects that there are, then a bookmark that says so; then what happens
+
+Bookmarks tell a client how far it has come while nothing of its own happens, so that it may come back later. A watch
+ends at its time limit, when it is too slow, and when the server stops; the client comes back where it was.
+"""
+
+from collections.abc import AsyncIterator, Iterator
+
+import orjson
+
+from kaa.api.errors import APIError
+from kaa.api.resource import Resource
+from kaa.lib.clock import Clock
+from kaa.server.forms import AnyForm
+from kaa.server.listing import ListOptions, Scope, check_fields, check_watch, predicate_of, scope_of
+from kaa.server.watch_cache import KindCache, WatchCache, Watcher
+
+BOOKMARK_SECONDS = 60.0
+"""Seconds between bookmarks."""
+
+MIN_TIMEOUT_SECONDS = 1800
+"""A watch without a limit of its own ends after this to twice this, so that clients spread over servers anew."""
+
+CHUNK_BYTES = 64 * 1024
+"""Initial events are written in pieces of about this size."""
+
+
+class Watching:
+    def __init__(self, cache: WatchCache, clock: Clock) -> None:
+        self._cache = cache
+        self._clock = clock
+
+    async def open(
+        self, resource: Resource, namespace: str, options: ListOptions, form: AnyForm
+    ) -> AsyncIterator[bytes]:
+        """The stream. Raises Invalid or BadRequest for wrong options, Timeout for a revision that does not come."""
+        check_watch(options)
+        check_fields(resource, options.fields)
+        if not options.resource_version:
+            await self._cache.caught_up()
+        elif options.send_initial_events:
+            await self._cache.reached(options.revision)
+        return self._stream(self._cache.kind(resource), scope_of(resource, namespace, options), options, form)
+
+    async def _stream(self, kind: KindCache, scope: Scope, options: ListOptions, form: AnyForm) -> AsyncIterator[bytes]:
+        # Nothing is awaited between reading the cache and subscribing: no change falls in between.
+        wants_state = options.send_initial_events
+        if wants_state is None:
+            wants_state = options.revision == 0
+        began = self._cache.revision
+        after = began if wants_state or options.revision == 0 else options.revision
+        watcher = Watcher(scope.namespace, scope.name, predicate_of(options), form, after)
+        try:
+            first = list(_present(kind, watcher, began) if wants_state else _missed(kind, watcher))
+        except APIError as error:
+            yield orjson.dumps({"type": "ERROR", "object": error.to_status()}) + b"\n"
+            return
+        if options.send_initial_events and options.bookmarks:
+            first.append(form.bookmark(began, initial_events_end=True))
+        kind.subscribe(watcher)
+        try:
+            for chunk in _chunks(first):
+                yield chunk
+            del first
+            async for chunk in self._follow(watcher, options, form):
+                yield chunk
+        finally:
+            kind.unsubscribe(watcher)
+
+    async def _follow(self, watcher: Watcher, options: ListOptions, form: AnyForm) -> AsyncIterator[bytes]:
+        now = self._clock.monotonic()
+        limit = options.timeout_seconds or MIN_TIMEOUT_SECONDS * (1.0 + self._clock.random.random())
+        deadline, bookmark_at = now + limit, now + BOOKMARK_SECONDS
+        while now < deadline:
+            timer = self._clock.call_later(min(deadline, bookmark_at) - now, watcher.wake)
+            try:
+                await watcher.wait()
+            finally:
+                timer.cancel()
+            if watcher.queue:
+                yield b"".join(watcher.take())
+            if watcher.ended:
+                return
+            now = self._clock.monotonic()
+            if now >= bookmark_at:
+                bookmark_at = now + BOOKMARK_SECONDS
+                if options.bookmarks and not watcher.queue:
+                    yield form.bookmark(max(self._cache.revision, watcher.after))
+        if options.bookmarks and not watcher.queue:
+            yield form.bookmark(max(self._cache.revision, watcher.after))
+
+
+def _present(kind: KindCache, watcher: Watcher, revision: int) -> Iterator[bytes]:
+    for entry in kind.select(watcher.namespace, watcher.name if watcher.namespace else ""):
+        if watcher.name and entry.name != watcher.name:
+            continue
+        if watcher.selects is None or watcher.selects(entry):
+            yield watcher.form.event("ADDED", entry, revision)
+
+
+def _missed(kind: KindCache, watcher: Watcher) -> Iterator[bytes]:
+    """What happened since the watcher's revision. Raises Expired."""
+    for change in kind.since(watcher.after):
+        entry = change.current or change.previous
+        assert entry is not None
+        if watcher.namespace not in ("", entry.namespace) or watcher.name not in ("", entry.name):
+            continue
+        event = watcher.event_of(change)
+        if event is not None:
+            yield watcher.form.event(*event, change.revision)
+
+
+def _chunks(events: list[bytes]) -> Iterator[bytes]:
+    chunk: list[bytes] = []
+    size = 0
+    for event in events:
+        chunk.append(event)
+        size += len(event)
+        if size >= CHUNK_BYTES:
+            yield b"".join(chunk)
+            chunk, size = [], 0
+    if chunk:
+        yield b"".join(chunk)

@@ -1,1 +1,56 @@
-"""The controller runtime and one file a controller, each a row and a pure reconcile."""
+"""The controllers: each a row (`CONTROLLER`, or `controller(...)` where it has parameters) in a file of its own.
+
+A new controller is one file and one entry here; `runtime.py` runs them.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from kaa.controllers import (
+    deployment,
+    endpoints,
+    endpointslice,
+    node_ipam,
+    node_lifecycle,
+    pod_gc,
+    replicaset,
+    root_ca,
+    service_account,
+    taint_eviction,
+)
+from kaa.controllers.controller import Controller
+from kaa.controllers.garbage_collector import GarbageCollector
+from kaa.controllers.namespace import NamespaceDeletion
+from kaa.controllers.program import Context, Program
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What differs between clusters. An empty text turns the controller that needs it off."""
+
+    root_ca_pem: str = ""
+    cluster_cidr: str = ""
+    node_grace_seconds: float = node_lifecycle.GRACE_SECONDS
+
+
+def all_controllers(options: Options) -> list[Controller]:
+    """Every row."""
+    rows = [
+        deployment.CONTROLLER,
+        endpoints.CONTROLLER,
+        endpointslice.CONTROLLER,
+        node_lifecycle.controller(options.node_grace_seconds),
+        pod_gc.controller(),
+        replicaset.CONTROLLER,
+        service_account.CONTROLLER,
+        taint_eviction.CONTROLLER,
+    ]
+    if options.root_ca_pem:
+        rows.append(root_ca.controller(options.root_ca_pem))
+    if options.cluster_cidr:
+        rows.append(node_ipam.controller(options.cluster_cidr))
+    return rows
+
+
+PROGRAMS: tuple[Callable[[Context], Program], ...] = (GarbageCollector, NamespaceDeletion)
+"""Every program: see `program.py`."""

@@ -1,0 +1,116 @@
+"""What a reconcile may ask for: a closed union of small frozen values, carried out by `executor.py`.
+
+A reconcile yields actions and is answered: `None` when the action was carried out, or the `APIError` that refused it
+where the action lists that refusal in `tolerate` (and always for `CreateAll` and `DeleteAll`). A refusal that is not
+tolerated ends the reconcile, and its key is tried again with back-off. Objects in an action are fresh or copies.
+
+    failure = yield CreateAll(pods, announcement)
+    yield UpdateStatus(rs, status_of(rs, pods, failure))
+"""
+
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from kaa.api.objects import Object
+
+NONE: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Announcement:
+    """Events on `regarding` about how a write went; in the messages `{name}` is what was written, `{error}` why not."""
+
+    regarding: Object
+    done_reason: str
+    done: str
+    failed_reason: str = ""  # "": a failure is not announced
+    failed: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Create:
+    obj: Object
+    announcement: Announcement | None = None
+    tolerate: frozenset[str] = NONE
+
+
+@dataclass(frozen=True, slots=True)
+class CreateAll:
+    """Objects of one kind, in slow-start batches of 1, 2, 4, ...; the first batch with a refusal is the last.
+
+    So a quota that is used up is asked once or twice, not five hundred times.
+    """
+
+    objects: tuple[Object, ...]
+    announcement: Announcement | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """Replaces the object if it is still of the resourceVersion that it carries."""
+
+    obj: Object
+    announcement: Announcement | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateStatus:
+    """Replaces `obj`'s status through the status subresource, if the object is still what the cache had."""
+
+    obj: Object
+    status: Object
+
+
+@dataclass(frozen=True, slots=True)
+class Patch:
+    """A patch of an object of the cache. `patch_type` is as in `client.rest.PATCH_TYPES`."""
+
+    obj: Object
+    patch: Any
+    patch_type: str = "merge"
+    subresource: str | None = None
+    tolerate: frozenset[str] = NONE
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """Deletes exactly this object (its uid is a precondition). That it is gone already is success.
+
+    `propagation` and `grace_seconds` are as in `client.rest.Client.delete`.
+    """
+
+    obj: Object
+    propagation: str = ""
+    grace_seconds: int | None = None
+    announcement: Announcement | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteAll:
+    """Several deletions at once, each as `Delete`."""
+
+    objects: tuple[Object, ...]
+    announcement: Announcement | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RecordEvent:
+    """`type` is Normal or Warning."""
+
+    obj: Object
+    type: str
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class RequeueAfter:
+    """Reconcile this key again after that time, whatever else happens."""
+
+    seconds: float
+
+
+Batch: TypeAlias = CreateAll | DeleteAll
+"""Answered with their refusal instead of ending the reconcile, so that it can still write its status."""
+
+Action: TypeAlias = Create | CreateAll | Update | UpdateStatus | Patch | Delete | DeleteAll | RecordEvent | RequeueAfter

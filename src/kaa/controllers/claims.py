@@ -1,0 +1,62 @@
+"""Adoption and release: which objects a controller holds, by its selector and their controller reference.
+
+Held is what names the owner as its controller and matches its selector. What matches but has no controller is
+adopted, what is held but no longer matches is released; both are patches that fail with Conflict when the object
+has changed meanwhile. An owner that is being deleted adopts nothing: the garbage collector may just have orphaned it.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from kaa.api.objects import Object, controller_of, is_being_deleted, owner_reference, owner_references, uid_of
+from kaa.controllers.actions import Patch
+from kaa.controllers.controller import Actions, selects
+
+GONE_OR_CHANGED = frozenset({"NotFound", "Conflict", "Invalid"})
+"""Refusals that mean the object has moved on: its own next change starts another reconcile."""
+
+
+@dataclass(slots=True)
+class Claim:
+    held: list[Object] = field(default_factory=list)  # adopted ones included
+    patches: list[Patch] = field(default_factory=list)
+
+    def settle(self) -> Actions:
+        """Carries out the adoptions and releases. One that is refused is left to a later reconcile."""
+        for patch in self.patches:
+            _refusal = yield patch
+
+
+def claim(owner: Object, candidates: Iterable[Object]) -> Claim:
+    """`candidates` are objects of the owner's namespace, its own and orphans at least."""
+    result = Claim()
+    for obj in candidates:
+        ref = controller_of(obj)
+        matches = selects(owner["spec"].get("selector"), obj)
+        if ref is not None and ref["uid"] == uid_of(owner):
+            if matches:
+                result.held.append(obj)
+            elif not is_being_deleted(owner):
+                result.patches.append(release(owner, obj))
+        elif ref is None and matches and not is_being_deleted(owner) and not is_being_deleted(obj):
+            result.patches.append(adopt(owner, obj))
+            result.held.append(obj)
+    return result
+
+
+def adopt(owner: Object, obj: Object) -> Patch:
+    return _replace_owners(obj, [*owner_references(obj), owner_reference(owner)])
+
+
+def release(owner: Object, obj: Object) -> Patch:
+    return _replace_owners(obj, [ref for ref in owner_references(obj) if ref["uid"] != uid_of(owner)])
+
+
+def _replace_owners(obj: Object, references: list[Object]) -> Patch:
+    # The resourceVersion makes the server refuse a list of owners that was computed from an old one.
+    metadata = {
+        "uid": uid_of(obj),
+        "resourceVersion": obj["metadata"]["resourceVersion"],
+        "ownerReferences": references,
+    }
+    return Patch(obj, {"metadata": metadata}, tolerate=GONE_OR_CHANGED)

@@ -1,0 +1,181 @@
+"""A controller is one row: the kind it reconciles, which other kinds' changes concern it, and a pure function.
+
+    CONTROLLER = Controller(
+        name="replicaset",
+        kind="ReplicaSet",
+        watches=(owned("Pod", by="ReplicaSet"),),
+        reconcile=reconcile,
+    )
+
+`reconcile(obj, view, now)` is called with the object as the cache has it, and yields actions (see `actions.py`). It
+reads only `view`, never waits, never retries, and yields nothing once things are as wanted. `gone(key, view, now)`, where
+a row has one, is called for a key whose object does not exist. Everything else is the runtime's.
+"""
+
+from collections.abc import Callable, Generator, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol, TypeAlias
+
+from kaa.api.errors import APIError
+from kaa.api.objects import Object, controller_of, labels_of, name_of, namespace_of
+from kaa.api.selectors import Selector, selector_of
+from kaa.controllers.actions import Action
+
+Key: TypeAlias = tuple[str, str]
+"""(namespace, name); the namespace is "" for cluster-scoped kinds."""
+
+Actions: TypeAlias = Generator[Action, APIError | None, None]
+
+
+Objects: TypeAlias = list[Object]
+
+
+class View(Protocol):
+    """What a reconcile can read: caches of the kinds that its row names. Nothing in it may be modified."""
+
+    def get(self, kind: str, name: str, namespace: str = "") -> Object | None: ...
+
+    def list(self, kind: str, namespace: str | None = None, selector: Selector | None = None) -> Objects: ...
+
+    def owned(self, owner: Object, kind: str) -> Objects:
+        """Objects of that kind whose controller reference has the owner's uid."""
+        ...
+
+    def by_index(self, kind: str, index: str, key: str) -> Objects: ...
+
+
+Keys: TypeAlias = Callable[[Object, View], Iterable[Key]]
+"""Which keys a changed object concerns. Asked for the object before and after the change."""
+
+Reconcile: TypeAlias = Callable[[Object, View, datetime], Actions]
+Gone: TypeAlias = Callable[[Key, View, datetime], Actions]
+
+
+def any_change(old: Object | None, new: Object | None) -> bool:
+    return True
+
+
+def deletion(old: Object | None, new: Object | None) -> bool:
+    return new is None
+
+
+def presence(old: Object | None, new: Object | None) -> bool:
+    """It came or went."""
+    return old is None or new is None
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """`when(old, new)` says which changes matter at all; None stands for absent."""
+
+    kind: str
+    keys: Keys
+    when: Callable[[Object | None, Object | None], bool] = any_change
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """A named index that a row needs on a kind's cache; rows that name the same index share it."""
+
+    kind: str
+    name: str
+    keys: Callable[[Object], Iterable[str]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Controller:
+    name: str
+    kind: str
+    reconcile: Reconcile
+    watches: tuple[Watch, ...] = ()
+    reads: tuple[str, ...] = ()  # kinds that are looked at, but whose changes start nothing
+    indexes: tuple[Index, ...] = ()
+    gone: Gone | None = None
+    workers: int = 5
+    resync_seconds: float = 0.0  # reconcile each object at least so often; 0: only on changes
+
+    def kinds(self) -> Iterator[str]:
+        """Every kind whose cache must be filled before the first reconcile."""
+        yield self.kind
+        yield from (watch.kind for watch in self.watches)
+        yield from self.reads
+        yield from (index.kind for index in self.indexes)
+
+
+def key_of(obj: Object) -> Key:
+    return namespace_of(obj), name_of(obj)
+
+
+def owned(kind: str, *, by: str) -> Watch:
+    """Objects concern their controller; one with no controller concerns all of kind `by` whose selector matches it."""
+
+    def keys(obj: Object, view: View) -> Iterator[Key]:
+        ref = controller_of(obj)
+        if ref is not None:
+            if ref["kind"] == by:
+                yield namespace_of(obj), ref["name"]
+            return
+        for candidate in view.list(by, namespace_of(obj)):
+            if selects(candidate["spec"].get("selector"), obj):
+                yield key_of(candidate)
+
+    return Watch(kind, keys)
+
+
+def selected(kind: str, *, by: str) -> Watch:
+    """Objects concern all of kind `by` (a Service) whose `spec.selector`, a plain map, they match."""
+
+    def keys(obj: Object, view: View) -> Iterator[Key]:
+        labels = labels_of(obj)
+        for candidate in view.list(by, namespace_of(obj)):
+            selector = candidate["spec"].get("selector")
+            if selector and selector.items() <= labels.items():
+                yield key_of(candidate)
+
+    return Watch(kind, keys)
+
+
+def same_name(kind: str) -> Watch:
+    """An object concerns the one of the controller's kind with its namespace and name."""
+    return Watch(kind, lambda obj, view: (key_of(obj),))
+
+
+def in_namespace(kind: str, *, name: str = "") -> Watch:
+    """Objects (of that name, if given) concern the Namespace that they are in."""
+
+    def keys(obj: Object, view: View) -> Iterator[Key]:
+        if not name or name_of(obj) == name:
+            yield "", namespace_of(obj)
+
+    return Watch(kind, keys)
+
+
+def labelled(kind: str, label: str) -> Watch:
+    """An object concerns the one in its namespace that the label names."""
+
+    def keys(obj: Object, view: View) -> Iterator[Key]:
+        if name := labels_of(obj).get(label):
+            yield namespace_of(obj), name
+
+    return Watch(kind, keys)
+
+
+def selects(label_selector: Object | None, obj: Object) -> bool:
+    """Whether a LabelSelector matches the object's labels; none and an empty one select nothing here."""
+    if not label_selector or not any(label_selector.values()):
+        return False
+    return selector_of(label_selector).matches(labels_of(obj))
+
+
+POD_NODE = "spec.nodeName"
+
+
+def pods_by_node() -> Index:
+    """Pods by the node that they are bound to."""
+
+    def keys(pod: Object) -> Iterator[str]:
+        if node := pod["spec"].get("nodeName"):
+            yield node
+
+    return Index("Pod", POD_NODE, keys)

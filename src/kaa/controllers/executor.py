@@ -1,0 +1,211 @@
+"""Carries out actions: the one place where the controllers write.
+
+Each write's answer goes into the shared cache at once (`Informer.observe`), so the next reconcile sees what this one
+did. A deletion cannot be shown that way before the server's watch reports it; `perform` therefore hands it to
+`on_delete`, and the runtime holds the key back until the cache has seen it.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from itertools import islice
+from typing import Protocol, assert_never
+
+from kaa.api.errors import APIError
+from kaa.api.objects import Object, name_of, namespace_of, uid_of
+from kaa.client.events import EventRecorder
+from kaa.client.rest import Client
+from kaa.client.view import Informers
+from kaa.controllers.actions import (
+    Action,
+    Announcement,
+    Create,
+    CreateAll,
+    Delete,
+    DeleteAll,
+    Patch,
+    RecordEvent,
+    RequeueAfter,
+    Update,
+    UpdateStatus,
+)
+
+PARALLEL_DELETIONS = 50
+"""Deletions of one `DeleteAll` that are under way at once."""
+
+
+class Effects(Protocol):
+    """What one reconcile has done so far, beyond the server's answers."""
+
+    versions: dict[str, str]  # by uid: the resourceVersion that this reconcile's own last write gave an object
+
+    def deleted(self, obj: Object) -> None: ...
+
+    def requeue_after(self, seconds: float) -> None: ...
+
+
+class Executor:
+    def __init__(self, client: Client, informers: Informers, recorder: EventRecorder) -> None:
+        self._client = client
+        self._informers = informers
+        self._recorder = recorder
+
+    async def perform(self, action: Action, effects: Effects) -> APIError | None:
+        """Raises APIError for a refusal that the action does not tolerate, TransportError for no answer at all."""
+        match action:
+            case Create(obj, announcement, tolerate):
+                return await self._tolerant(tolerate, self._create(obj, announcement))
+            case CreateAll(objects, announcement):
+                return await self._create_all(objects, announcement)
+            case Update(obj, announcement):
+                await self._update(obj, announcement, effects)
+            case UpdateStatus(obj, status):
+                answer = await self._client.update_status({**newest(obj, effects), "status": status})
+                self._written(answer, effects)
+            case Patch(tolerate=tolerate):
+                return await self._tolerant(tolerate, self._patch(action, effects))
+            case Delete():
+                await self._delete(action, effects)
+            case DeleteAll(objects, announcement):
+                return await self._delete_all(objects, announcement, effects)
+            case RecordEvent(obj, type_, reason, message):
+                self._recorder.record(obj, type_, reason, message)
+            case RequeueAfter(seconds):
+                effects.requeue_after(seconds)
+            case _:
+                assert_never(action)
+        return None
+
+    async def _tolerant(self, tolerate: frozenset[str], write: Awaitable[None]) -> APIError | None:
+        try:
+            await write
+        except APIError as error:
+            if error.reason not in tolerate:
+                raise
+            return error
+        return None
+
+    async def _create(self, obj: Object, announcement: Announcement | None) -> None:
+        self._observe(await self._announced(announcement, obj, self._client.create(obj)))
+
+    async def _update(self, obj: Object, announcement: Announcement | None, effects: Effects) -> None:
+        request = self._client.update(newest(obj, effects))
+        self._written(await self._announced(announcement, obj, request), effects)
+
+    async def _patch(self, action: Patch, effects: Effects) -> None:
+        patch = action.patch
+        guarded = isinstance(patch, dict) and "resourceVersion" in patch.get("metadata", {})
+        if guarded:
+            patch = newest({**patch, "metadata": {"uid": uid_of(action.obj), **patch["metadata"]}}, effects)
+        answer = await self._client.patch(
+            self._client.resource_of(action.obj),
+            name_of(action.obj),
+            patch,
+            namespace_of(action.obj),
+            patch_type=action.patch_type,
+            subresource=action.subresource,
+        )
+        if guarded:
+            self._written(answer, effects)
+        else:
+            self._observe(answer)
+
+    async def _create_all(self, objects: tuple[Object, ...], announcement: Announcement | None) -> APIError | None:
+        return await _in_batches(
+            objects, slow_start(len(objects)), lambda obj: self._tolerant(EVERY, self._create(obj, announcement))
+        )
+
+    async def _delete_all(
+        self, objects: tuple[Object, ...], announcement: Announcement | None, effects: Effects
+    ) -> APIError | None:
+        def write(obj: Object) -> Awaitable[APIError | None]:
+            return self._tolerant(EVERY, self._delete(Delete(obj, announcement=announcement), effects))
+
+        sizes = [PARALLEL_DELETIONS] * -(-len(objects) // PARALLEL_DELETIONS)
+        return await _in_batches(objects, sizes, write)
+
+    async def _delete(self, action: Delete, effects: Effects) -> None:
+        obj = action.obj
+        request = self._client.delete(
+            self._client.resource_of(obj),
+            name_of(obj),
+            namespace_of(obj),
+            propagation=action.propagation,
+            grace_seconds=action.grace_seconds,
+            uid=uid_of(obj),
+        )
+        try:
+            await self._announced(action.announcement, obj, request)
+        except APIError as error:
+            # Conflict: another object has the name now, so this one is gone.
+            if error.reason not in ("NotFound", "Conflict"):
+                raise
+        effects.deleted(obj)
+
+    async def _announced(self, announcement: Announcement | None, obj: Object, write: Awaitable[Object]) -> Object:
+        try:
+            answer = await write
+        except APIError as error:
+            if announcement is not None and announcement.failed_reason and not _namespace_is_going(error):
+                message = announcement.failed.format(name=name_of(obj), error=error.message)
+                self._recorder.record(announcement.regarding, "Warning", announcement.failed_reason, message)
+            raise
+        if announcement is not None:
+            name = name_of(answer) if answer.get("kind") == obj.get("kind") else name_of(obj)
+            message = announcement.done.format(name=name)
+            self._recorder.record(announcement.regarding, "Normal", announcement.done_reason, message)
+        return answer
+
+    def _written(self, answer: Object, effects: Effects) -> None:
+        effects.versions[uid_of(answer)] = answer["metadata"]["resourceVersion"]
+        self._observe(answer)
+
+    def _observe(self, answer: Object) -> None:
+        """Never for a deletion: its answer is the object as it was, and would bring it back into the cache."""
+        self._informers.observe(answer)
+
+
+def newest(obj: Object, effects: Effects) -> Object:
+    """`obj` with the resourceVersion of this reconcile's own last guarded write of it, if there was one.
+
+    That write was refused unless nobody else had changed the object, so a second one may follow it blindly.
+    """
+    version = effects.versions.get(uid_of(obj))
+    if version is None:
+        return obj
+    return {**obj, "metadata": {**obj["metadata"], "resourceVersion": version}}
+
+
+class _Everything(frozenset[str]):
+    def __contains__(self, reason: object) -> bool:
+        return True
+
+
+EVERY = _Everything()
+"""Tolerates every refusal: the caller is answered with it."""
+
+
+def slow_start(count: int) -> Iterable[int]:
+    """Batch sizes 1, 2, 4, ... that make up `count`."""
+    size = 1
+    while count > 0:
+        yield min(size, count)
+        count -= size
+        size *= 2
+
+
+async def _in_batches(
+    objects: tuple[Object, ...], sizes: Iterable[int], write: Callable[[Object], Awaitable[APIError | None]]
+) -> APIError | None:
+    """One batch after the other, each at once; stops after the first with a refusal, and returns that."""
+    rest = iter(objects)
+    for size in sizes:
+        answers = await asyncio.gather(*(write(obj) for obj in islice(rest, size)))
+        refusal = next((answer for answer in answers if answer is not None), None)
+        if refusal is not None:
+            return refusal
+    return None
+
+
+def _namespace_is_going(error: APIError) -> bool:
+    """Creating fails in a namespace that is being deleted; nobody needs an event about that."""
+    return any(cause.reason == "NamespaceTerminating" for cause in error.causes)

@@ -1,0 +1,268 @@
+"""Garbage collector: an object goes when all its owners are gone.
+
+It watches the metadata of every kind that the server has, custom ones too, and keeps the graph of
+`ownership_graph.py`. A change makes some objects' fates uncertain; those are looked at, and what was decided is carried
+out with the object's uid (and revision) as a precondition, so that a decision on something that has changed is refused.
+An owner that the graph does not have is asked for from the server before it counts as absent. A reference to a
+namespaced owner means one in the dependent's own namespace: in another one it is absent.
+"""
+
+import asyncio
+import logging
+from collections import OrderedDict
+from functools import partial
+from typing import assert_never
+
+from kaa.api.errors import APIError
+from kaa.api.objects import Object, owner_references, uid_of
+from kaa.api.resource import Resource
+from kaa.client.discovery import discover, with_verbs
+from kaa.client.informer import Change, Informer
+from kaa.client.transport import TransportError
+from kaa.controllers.metadata import metadata_client
+from kaa.controllers.ownership_graph import (
+    ORPHAN,
+    Collect,
+    Disown,
+    Fate,
+    Graph,
+    Keep,
+    Node,
+    OrphanDependents,
+    Owner,
+    OwnerState,
+    Release,
+    fate_of,
+    node_of,
+)
+from kaa.controllers.program import Context
+from kaa.lib.backoff import Backoff, BackoffTable
+from kaa.lib.workqueue import WorkQueue
+
+log = logging.getLogger(__name__)
+
+WORKERS = 20
+RETRY = Backoff(initial_seconds=0.005, limit_seconds=1000.0)
+DISCOVERY_RETRY = Backoff(initial_seconds=0.5, limit_seconds=30.0)
+
+REDISCOVERY_SECONDS = 1.0
+"""From a change of a CustomResourceDefinition to asking again which kinds there are: several come together."""
+
+SYNC_SECONDS = 30.0
+"""How long one kind's cache that does not fill may hold up all collection."""
+
+ABSENT_LIMIT = 500
+"""Uids of owners found absent that are remembered, so that each of many dependents need not ask again."""
+
+CRD = "CustomResourceDefinition"
+IGNORED = frozenset({("", "events"), ("events.k8s.io", "events")})
+"""Kinds that are not collected: events come in masses, own nothing, and expire by themselves."""
+
+
+class GarbageCollector:
+    def __init__(self, context: Context) -> None:
+        self._client = context.client
+        self._clock = context.clock
+        self._metadata = metadata_client(context.client)
+        self._graph = Graph()
+        self._queue: WorkQueue[str] = WorkQueue(context.clock)
+        self._failures: BackoffTable[str] = BackoffTable(RETRY)
+        self._informers: dict[Resource, tuple[Informer, asyncio.Task[None]]] = {}
+        self._absent: OrderedDict[str, None] = OrderedDict()
+        self._kinds_changed = asyncio.Event()
+        self._synced = asyncio.Event()
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._follow_kinds(tasks))
+                for _ in range(WORKERS):
+                    tasks.create_task(self._work())
+        finally:
+            self._queue.close()
+
+    async def _follow_kinds(self, tasks: asyncio.TaskGroup) -> None:
+        """One cache for every kind that can be watched and deleted, as kinds come and go."""
+        failures = 0
+        while True:
+            self._kinds_changed.clear()
+            try:
+                found = with_verbs(await discover(self._client), ("list", "watch", "delete"))
+            except (APIError, TransportError) as error:
+                failures += 1
+                log.info("discovery failed, trying again: %s", error)
+                await self._clock.sleep(DISCOVERY_RETRY.delay(failures))
+                continue
+            failures = 0
+            # Nothing is decided while a kind is missing from the graph: its objects may be what an owner waits for.
+            self._synced.clear()
+            wanted = {r for r in found if (r.group, r.name) not in IGNORED}
+            for resource in self._informers.keys() - wanted:
+                self._stop(resource)
+            for resource in sorted(wanted - self._informers.keys(), key=lambda r: (r.group, r.name)):
+                informer = Informer(self._metadata, resource, self._clock)
+                informer.subscribe(partial(self._changed, resource))
+                self._informers[resource] = informer, tasks.create_task(informer.run())
+            await self._wait_synced()
+            self._synced.set()
+            await self._kinds_changed.wait()
+            await self._clock.sleep(REDISCOVERY_SECONDS)
+
+    async def _wait_synced(self) -> None:
+        try:
+            async with asyncio.timeout(SYNC_SECONDS):
+                for informer, _ in self._informers.values():
+                    await informer.wait_synced()
+        except TimeoutError:
+            log.warning("collecting although the objects of some kind cannot be listed")
+
+    def _stop(self, resource: Resource) -> None:
+        _, task = self._informers.pop(resource)
+        task.cancel()
+        for uid in self._graph.of_kind(resource):
+            self._enqueue(self._graph.remove(uid))
+
+    def _changed(self, resource: Resource, change: Change) -> None:
+        if resource.kind == CRD:
+            self._kinds_changed.set()
+        if change.old is not None and change.new is not None and uid_of(change.old) != uid_of(change.new):
+            # Deleted and made anew while nobody watched.
+            self._enqueue(self._graph.remove(uid_of(change.old)))
+        if change.new is not None:
+            self._enqueue(self._graph.put(node_of(resource, change.new)))
+        elif change.old is not None:
+            self._failures.succeeded(uid_of(change.old))
+            self._enqueue(self._graph.remove(uid_of(change.old)))
+
+    def _enqueue(self, uids: set[str]) -> None:
+        for uid in sorted(uids):
+            self._queue.add(uid)
+
+    async def _work(self) -> None:
+        while True:
+            uid = await self._queue.get()
+            try:
+                await self._synced.wait()
+                await self._look(uid)
+            except (APIError, TransportError) as error:
+                log.debug("looking at %s again: %s", uid, error)
+                self._queue.add_after(uid, self._failures.failed(uid))
+            else:
+                self._failures.succeeded(uid)
+            finally:
+                self._queue.done(uid)
+
+    async def _look(self, uid: str) -> None:
+        node = self._graph.get(uid)
+        if node is None:
+            return
+        owners: dict[str, OwnerState] = {}
+        if not node.deleting:
+            owners = {owner.uid: await self._state_of(owner, node) for owner in node.owners}
+        await self._carry_out(node, fate_of(node, self._graph.dependents(uid), owners))
+
+    async def _state_of(self, owner: Owner, dependent: Node) -> OwnerState:
+        known = self._graph.get(owner.uid)
+        if known is not None:
+            if known.namespace and dependent.namespace and known.namespace != dependent.namespace:
+                return OwnerState.ABSENT
+            return OwnerState.WAITING if known.waits_for_dependents else OwnerState.SOLID
+        if owner.uid in self._absent:
+            return OwnerState.ABSENT
+        resource = self._resource_of(owner)
+        if resource.namespaced and not dependent.namespace:
+            return OwnerState.SOLID  # names no object that could be asked for: kept, as upstream does
+        if await self._exists(resource, owner, dependent.namespace):
+            return OwnerState.SOLID
+        self._absent[owner.uid] = None
+        if len(self._absent) > ABSENT_LIMIT:
+            self._absent.popitem(last=False)
+        return OwnerState.ABSENT
+
+    def _resource_of(self, owner: Owner) -> Resource:
+        """Raises NotFound for a kind that the server does not have (now): then nothing is known of the owner."""
+        group = owner.api_version.rpartition("/")[0]
+        for resource in self._informers:
+            if (resource.group, resource.kind) == (group, owner.kind):
+                return resource
+        raise APIError("NotFound", f'no matches for kind "{owner.kind}" in version "{owner.api_version}"')
+
+    async def _exists(self, resource: Resource, owner: Owner, namespace: str) -> bool:
+        try:
+            found = await self._client.get(resource, owner.name, namespace if resource.namespaced else None)
+        except APIError as error:
+            if error.reason != "NotFound":
+                raise
+            return False
+        return uid_of(found) == owner.uid
+
+    async def _carry_out(self, node: Node, fate: Fate) -> None:
+        match fate:
+            case Keep():
+                return
+            case Collect(propagation, unblock):
+                for uid in unblock:
+                    if (dependent := self._graph.get(uid)) is not None:
+                        await self._change_owners(dependent, node.uid, keep=True)
+                await self._delete(node, propagation)
+            case Disown(uids):
+                await self._change_owners(node, *uids)
+            case Release(finalizer):
+                await self._release(node, finalizer)
+            case OrphanDependents(dependents):
+                for uid in dependents:
+                    if (dependent := self._graph.get(uid)) is not None:
+                        await self._change_owners(dependent, node.uid)
+                await self._release(node, ORPHAN)
+            case _:
+                assert_never(fate)
+
+    async def _delete(self, node: Node, propagation: str) -> None:
+        try:
+            await self._client.delete(
+                node.resource,
+                node.name,
+                node.namespace,
+                propagation=propagation,
+                uid=node.uid,
+                resource_version=node.resource_version,
+            )
+        except APIError as error:
+            if error.reason != "NotFound":
+                raise
+
+    async def _change_owners(self, node: Node, *uids: str, keep: bool = False) -> None:
+        """Takes the references to these uids off the object; with `keep` they only stop blocking."""
+        obj = await self._live(node)
+        if obj is None:
+            return
+        references = []
+        for reference in owner_references(obj):
+            if reference["uid"] not in uids:
+                references.append(reference)
+            elif keep:
+                references.append({**reference, "blockOwnerDeletion": False})
+        if references != owner_references(obj):
+            await self._patch_metadata(node, obj, {"ownerReferences": references})
+
+    async def _release(self, node: Node, finalizer: str) -> None:
+        obj = await self._live(node)
+        finalizers = obj["metadata"].get("finalizers") or [] if obj is not None else []
+        if obj is not None and finalizer in finalizers:
+            await self._patch_metadata(node, obj, {"finalizers": [f for f in finalizers if f != finalizer]})
+
+    async def _live(self, node: Node) -> Object | None:
+        """The object from the server, or None if it is gone, whatever has its name now."""
+        try:
+            obj = await self._client.get(node.resource, node.name, node.namespace)
+        except APIError as error:
+            if error.reason != "NotFound":
+                raise
+            return None
+        return obj if uid_of(obj) == node.uid else None
+
+    async def _patch_metadata(self, node: Node, obj: Object, changes: Object) -> None:
+        # The revision makes the server refuse a list that was computed from an old one.
+        metadata = {"resourceVersion": obj["metadata"]["resourceVersion"], **changes}
+        await self._client.patch(node.resource, node.name, {"metadata": metadata}, node.namespace)

@@ -1,0 +1,212 @@
+"""The runtime of the controllers: caches, queues, retries. A row says what; everything that waits is here.
+
+One `Loop` a row: changes of the kinds that it watches become keys in a work queue; workers take keys and reconcile.
+A reconcile that is refused (or fails) is tried again with back-off, from the cache as it is then. A key is held back
+while a deletion that it asked for is not yet in the cache, so that nobody acts twice on what they have just done.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from functools import partial
+
+from kaa.api.errors import APIError
+from kaa.api.objects import Object, is_being_deleted, name_of, namespace_of, uid_of
+from kaa.client.events import EventRecorder
+from kaa.client.informer import Change
+from kaa.client.rest import Client
+from kaa.client.transport import TransportError
+from kaa.client.view import Informers
+from kaa.controllers import PROGRAMS, Options, all_controllers
+from kaa.controllers.actions import Batch
+from kaa.controllers.controller import Actions, Controller, Key, Watch, key_of
+from kaa.controllers.executor import Executor
+from kaa.controllers.program import Context, Program
+from kaa.lib.backoff import Backoff, BackoffTable
+from kaa.lib.clock import Clock
+from kaa.lib.workqueue import WorkQueue
+
+log = logging.getLogger(__name__)
+
+RETRY = Backoff(initial_seconds=0.005, limit_seconds=1000.0)
+"""Between tries of one key, as upstream's."""
+
+HELD_BACK_SECONDS = 5.0
+"""When to look again at a key that waits for its deletions to show, should no change bring it back before."""
+
+COMPONENT = "kube-controller-manager"
+
+
+@dataclass(slots=True)
+class KeyEffects:
+    """What the reconcile of one key has set going beyond its writes."""
+
+    deletions: list[Object] = field(default_factory=list)
+    versions: dict[str, str] = field(default_factory=dict)
+    requeue_seconds: float | None = None
+
+    def deleted(self, obj: Object) -> None:
+        self.deletions.append(obj)
+
+    def requeue_after(self, seconds: float) -> None:
+        self.requeue_seconds = seconds if self.requeue_seconds is None else min(seconds, self.requeue_seconds)
+
+
+class Loop:
+    """One controller at work."""
+
+    def __init__(self, controller: Controller, informers: Informers, executor: Executor, clock: Clock) -> None:
+        self.controller = controller
+        self.queue: WorkQueue[Key] = WorkQueue(clock)
+        self._informers = informers
+        self._executor = executor
+        self._clock = clock
+        self._failures: BackoffTable[Key] = BackoffTable(RETRY)
+        self._deleting: dict[Key, list[Object]] = {}
+        for kind in controller.kinds():
+            informers.informer(kind)
+        informers.informer(controller.kind).subscribe(self._changed)
+        for watch in controller.watches:
+            informers.informer(watch.kind).subscribe(partial(self._concerned, watch))
+
+    def _changed(self, change: Change) -> None:
+        obj = change.new or change.old
+        if obj is not None:
+            self.queue.add(key_of(obj))
+
+    def _concerned(self, watch: Watch, change: Change) -> None:
+        if not watch.when(change.old, change.new):
+            return
+        for obj in (change.old, change.new):
+            if obj is not None:
+                for key in watch.keys(obj, self._informers.view):
+                    self.queue.add(key)
+
+    async def run(self) -> None:
+        """Until cancelled. The caches are filled first: a reconcile must not take "not yet seen" for "absent"."""
+        for kind in self.controller.kinds():
+            await self._informers.informer(kind).wait_synced()
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for _ in range(self.controller.workers):
+                    tasks.create_task(self._work())
+        finally:
+            self.queue.close()
+
+    async def _work(self) -> None:
+        while True:
+            key = await self.queue.get()
+            try:
+                await self._reconcile(key)
+            finally:
+                self.queue.done(key)
+
+    async def _reconcile(self, key: Key) -> None:
+        if self._awaits_deletions(key):
+            self.queue.add_after(key, HELD_BACK_SECONDS)
+            return
+        effects = KeyEffects()
+        try:
+            refusal = await self._carry_out(self._actions(key), effects)
+        except TransportError as error:
+            self._retry(key, str(error))
+        except APIError as error:
+            self._retry(key, error.message)
+        except Exception:
+            # A fault of ours with one object must not stop the controllers for all others: loud, and tried again.
+            log.exception("%s: reconcile of %s failed", self.controller.name, "/".join(key))
+            self._retry(key, "internal error")
+        else:
+            if refusal is None:
+                self._failures.succeeded(key)
+            else:
+                self._retry(key, refusal.message)
+        if effects.deletions:
+            self._deleting[key] = effects.deletions
+        if effects.requeue_seconds is not None:
+            self.queue.add_after(key, effects.requeue_seconds)
+        elif self.controller.resync_seconds:
+            self.queue.add_after(key, self.controller.resync_seconds)
+
+    def _actions(self, key: Key) -> Actions | None:
+        namespace, name = key
+        view = self._informers.view
+        obj = view.get(self.controller.kind, name, namespace)
+        if obj is not None:
+            return self.controller.reconcile(obj, view, self._clock.now())
+        if self.controller.gone is not None:
+            return self.controller.gone(key, view, self._clock.now())
+        self._failures.succeeded(key)
+        return None
+
+    async def _carry_out(self, actions: Actions | None, effects: KeyEffects) -> APIError | None:
+        """Every action, answering each; returns the first refusal that the reconcile was answered with by a batch."""
+        if actions is None:
+            return None
+        refusal: APIError | None = None
+        try:
+            action = next(actions)
+            while True:
+                answer = await self._executor.perform(action, effects)
+                if answer is not None and isinstance(action, Batch):
+                    refusal = refusal or answer
+                action = actions.send(answer)
+        except StopIteration:
+            return refusal
+        finally:
+            actions.close()
+
+    def _retry(self, key: Key, why: str) -> None:
+        delay = self._failures.failed(key)
+        log.debug("%s: %s again in %.3f s: %s", self.controller.name, "/".join(key), delay, why)
+        self.queue.add_after(key, delay)
+
+    def _awaits_deletions(self, key: Key) -> bool:
+        pending = [obj for obj in self._deleting.pop(key, ()) if not self._is_seen_deleted(obj)]
+        if pending:
+            self._deleting[key] = pending
+        return bool(pending)
+
+    def _is_seen_deleted(self, obj: Object) -> bool:
+        if obj["kind"] not in self.controller.kinds():
+            return True
+        cached = self._informers.view.get(obj["kind"], name_of(obj), namespace_of(obj))
+        return cached is None or uid_of(cached) != uid_of(obj) or is_being_deleted(cached)
+
+
+class ControllerManager:
+    """Every row and program over one set of shared caches, in one event loop."""
+
+    def __init__(
+        self,
+        client: Client,
+        clock: Clock,
+        controllers: Iterable[Controller],
+        programs: Iterable[Callable[[Context], Program]] = (),
+    ) -> None:
+        self.informers = Informers(client, clock)
+        controllers = list(controllers)
+        for (kind, name), keys in {(i.kind, i.name): i.keys for c in controllers for i in c.indexes}.items():
+            self.informers.informer(kind).add_index(name, keys)
+        self._recorder = EventRecorder(client, clock, COMPONENT)
+        executor = Executor(client, self.informers, self._recorder)
+        self.loops = [Loop(controller, self.informers, executor, clock) for controller in controllers]
+        context = Context(client, clock, self.informers, self._recorder)
+        self._programs = [program(context) for program in programs]
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._recorder.run())
+            tasks.create_task(self.informers.run())
+            for loop in self.loops:
+                tasks.create_task(loop.run(), name=loop.controller.name)
+            for program in self._programs:
+                tasks.create_task(program.run())
+
+
+async def run_controller_manager(client: Client, clock: Clock, *, options: Options | None = None) -> None:
+    """All of Kaa's controllers against one API, until cancelled."""
+    chosen = options or Options()
+    await ControllerManager(client, clock, all_controllers(chosen), PROGRAMS).run()

@@ -1,0 +1,111 @@
+"""Derived columns: computed from nodes and pods when first asked for, then kept up to date change by change.
+
+- `Domains`: the value of one node label as a small number a node; equal numbers are one topology domain.
+- `PodsThat`: names the column that counts the pods of some namespaces which a selector matches.
+- `TermTable`: the affinity rules of pods that are bound already, each with the number of such pods on every node: they
+  have a say in where others go.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kaa.api.selectors import Selector
+from kaa.scheduler.pod_info import PodInfo, PodTerm
+
+Rows: TypeAlias = NDArray[np.bool_]
+Ints: TypeAlias = NDArray[np.int64]
+
+NO_DOMAIN = -1
+"""The domain of a node that lacks the topology key."""
+
+
+@dataclass(slots=True)
+class Domains:
+    """`column[row]` is the domain of the node on that row; domains are 0 .. count-1, in the order they were met."""
+
+    key: str
+    column: Ints
+    numbers: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def count(self) -> int:
+        return len(self.numbers)
+
+    def set(self, row: int, labels: Mapping[str, str]) -> None:
+        value = labels.get(self.key)
+        self.column[row] = NO_DOMAIN if value is None else self.numbers.setdefault(value, len(self.numbers))
+
+    def totals(self, per_node: Ints, rows: Rows) -> Ints:
+        """A node column summed up by domain, over `rows` that have one."""
+        counted = rows & (self.column >= 0)
+        sums = np.bincount(self.column[counted], weights=per_node[counted], minlength=self.count)
+        return sums.astype(np.int64)
+
+    def spread(self, per_domain: Ints, missing: int = 0) -> Ints:
+        """Each domain's number on every node of it; `missing` where a node has no domain."""
+        if not self.count:
+            return np.full(len(self.column), missing, np.int64)
+        return np.where(self.column >= 0, per_domain[self.column], missing)
+
+
+@dataclass(frozen=True, slots=True)
+class PodsThat:
+    """`namespaces` None: of all."""
+
+    selector: Selector
+    namespaces: frozenset[str] | None
+
+    def holds(self, pod: PodInfo) -> bool:
+        return (self.namespaces is None or pod.namespace in self.namespaces) and self.selector.matches(pod.labels)
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """An affinity rule of a bound pod as seen by others: weight 0 forbids, others attract or (negative) repel."""
+
+    term: PodTerm
+    weight: int
+
+
+HARD_AFFINITY_WEIGHT = 1
+"""What a bound pod's required affinity adds to the nodes near it, as upstream's default."""
+
+
+def rules_of(pod: PodInfo) -> Iterator[Rule]:
+    yield from (Rule(term, 0) for term in pod.anti_affinity)
+    yield from (Rule(term, HARD_AFFINITY_WEIGHT) for term in pod.affinity)
+    yield from (Rule(entry.term, entry.weight) for entry in pod.preferred_affinity)
+    yield from (Rule(entry.term, -entry.weight) for entry in pod.preferred_anti_affinity)
+
+
+class TermTable:
+    """Bounded by the distinct rules of bound pods: a rule whose last pod is gone is gone."""
+
+    def __init__(self) -> None:
+        self._pods: dict[Rule, dict[int, int]] = {}  # rule: row: pods
+
+    def add(self, pod: PodInfo, row: int) -> None:
+        for rule in rules_of(pod):
+            rows = self._pods.setdefault(rule, {})
+            rows[row] = rows.get(row, 0) + 1
+
+    def remove(self, pod: PodInfo, row: int) -> None:
+        for rule in rules_of(pod):
+            rows = self._pods[rule]
+            rows[row] -= 1
+            if not rows[row]:
+                del rows[row]
+                if not rows:
+                    del self._pods[rule]
+
+    def __iter__(self) -> Iterator[tuple[Rule, Mapping[int, int]]]:
+        return iter(self._pods.items())
+
+    def column(self, rows: Mapping[int, int], size: int) -> Ints:
+        column: Ints = np.zeros(size, np.int64)
+        column[list(rows)] = list(rows.values())
+        return column

@@ -1,0 +1,210 @@
+"""What the scheduler needs to know of a pod, taken out of the object once.
+
+Amounts are integers: cpu in millicores, all else in units (bytes, devices). A pod's request for a resource is the
+larger of what its containers need together and what any init container needs while it runs, plus its overhead;
+sidecars (init containers that stay) count with both. Requests set for the whole pod come before all that.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from kaa.api.objects import Object, labels_of, name_of, namespace_of, uid_of
+from kaa.api.quantity import parse_quantity
+from kaa.api.selectors import Selector, selector_of
+
+CPU = "cpu"
+MEMORY = "memory"
+UNITS_PER_ONE = {CPU: 1000}
+
+DEFAULT_REQUESTS = {CPU: 100, MEMORY: 200 * 1024 * 1024}
+"""What a container that requests nothing is taken to use when nodes are compared by their load, as upstream's."""
+
+Amounts: TypeAlias = dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class HostPort:
+    address: str
+    protocol: str
+    port: int
+
+
+ANY_ADDRESS = "0.0.0.0"
+
+
+@dataclass(frozen=True, slots=True)
+class PodTerm:
+    """A PodAffinityTerm: which pods are meant, and the node label whose equal values mean "together"."""
+
+    topology_key: str
+    selector: Selector
+    namespaces: frozenset[str]
+    namespace_selector: Selector | None = None  # further namespaces, by their labels
+
+
+@dataclass(frozen=True, slots=True)
+class Weighted:
+    weight: int
+    term: PodTerm
+
+
+@dataclass(frozen=True, slots=True)
+class SpreadConstraint:
+    """A topologySpreadConstraint. `hard` is DoNotSchedule."""
+
+    topology_key: str
+    max_skew: int
+    hard: bool
+    selector: Selector
+    min_domains: int = 1
+    honour_affinity: bool = True
+    honour_taints: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PodInfo:
+    obj: Object
+    key: tuple[str, str]  # (namespace, name)
+    uid: str
+    namespace: str
+    labels: Mapping[str, str]
+    node_name: str
+    priority: int
+    requests: Amounts
+    nonzero: tuple[int, int]  # cpu and memory, with defaults for containers that request none
+    ports: tuple[HostPort, ...] = ()
+    affinity: tuple[PodTerm, ...] = ()
+    anti_affinity: tuple[PodTerm, ...] = ()
+    preferred_affinity: tuple[Weighted, ...] = ()
+    preferred_anti_affinity: tuple[Weighted, ...] = ()
+    spread: tuple[SpreadConstraint, ...] = ()
+    tolerations: tuple[Object, ...] = ()
+    node_selector: Mapping[str, str] = field(default_factory=dict)
+    node_affinity: Mapping[str, Any] = field(default_factory=dict)
+    images: tuple[str, ...] = ()
+
+
+def pod_info(pod: Object) -> PodInfo:
+    spec = pod["spec"]
+    affinity = spec.get("affinity") or {}
+    together, apart = affinity.get("podAffinity") or {}, affinity.get("podAntiAffinity") or {}
+    namespace, labels = namespace_of(pod), labels_of(pod)
+    containers = spec.get("containers") or []
+    return PodInfo(
+        obj=pod,
+        key=(namespace, name_of(pod)),
+        uid=uid_of(pod),
+        namespace=namespace,
+        labels=labels,
+        node_name=spec.get("nodeName", ""),
+        priority=spec.get("priority") or 0,
+        requests=requests_of(spec),
+        nonzero=_nonzero(spec),
+        ports=tuple(_host_ports(containers)),
+        affinity=tuple(_terms(together, namespace, labels)),
+        anti_affinity=tuple(_terms(apart, namespace, labels)),
+        preferred_affinity=tuple(_weighted(together, namespace, labels)),
+        preferred_anti_affinity=tuple(_weighted(apart, namespace, labels)),
+        spread=tuple(_spread(c, labels) for c in spec.get("topologySpreadConstraints") or ()),
+        tolerations=tuple(spec.get("tolerations") or ()),
+        node_selector=spec.get("nodeSelector") or {},
+        node_affinity=affinity.get("nodeAffinity") or {},
+        images=tuple(container.get("image", "") for container in containers),
+    )
+
+
+def amounts(quantities: Mapping[str, Any] | None) -> Amounts:
+    return {name: parse_quantity(text).scaled(UNITS_PER_ONE.get(name, 1)) for name, text in (quantities or {}).items()}
+
+
+def requests_of(spec: Object, defaults: Amounts | None = None) -> Amounts:
+    """`defaults` are for containers that name no request of their own for a resource."""
+
+    def of(container: Object) -> Amounts:
+        return {**(defaults or {}), **amounts((container.get("resources") or {}).get("requests"))}
+
+    total: Amounts = {}
+    for container in spec.get("containers") or ():
+        _add(total, of(container))
+    sidecars: Amounts = {}
+    peak: Amounts = {}
+    for container in spec.get("initContainers") or ():
+        own = of(container)
+        if container.get("restartPolicy") == "Always":
+            _add(sidecars, own)
+            own = {}
+        _add(own, sidecars)
+        _raise(peak, own)
+    _add(total, sidecars)
+    _raise(total, peak)
+    total |= amounts((spec.get("resources") or {}).get("requests"))
+    _add(total, amounts(spec.get("overhead")))
+    return {name: amount for name, amount in total.items() if amount}
+
+
+def _add(total: Amounts, more: Amounts) -> None:
+    for name, amount in more.items():
+        total[name] = total.get(name, 0) + amount
+
+
+def _raise(total: Amounts, least: Amounts) -> None:
+    for name, amount in least.items():
+        total[name] = max(total.get(name, 0), amount)
+
+
+def _nonzero(spec: Object) -> tuple[int, int]:
+    requests = requests_of(spec, DEFAULT_REQUESTS)
+    return requests.get(CPU, 0), requests.get(MEMORY, 0)
+
+
+def _host_ports(containers: list[Object]) -> Iterator[HostPort]:
+    for container in containers:
+        for port in container.get("ports") or ():
+            if number := port.get("hostPort"):
+                yield HostPort(port.get("hostIP") or ANY_ADDRESS, port.get("protocol", "TCP"), number)
+
+
+def _terms(rules: Object, namespace: str, labels: Mapping[str, str]) -> Iterator[PodTerm]:
+    for term in rules.get("requiredDuringSchedulingIgnoredDuringExecution") or ():
+        yield _term(term, namespace, labels)
+
+
+def _weighted(rules: Object, namespace: str, labels: Mapping[str, str]) -> Iterator[Weighted]:
+    for entry in rules.get("preferredDuringSchedulingIgnoredDuringExecution") or ():
+        yield Weighted(entry["weight"], _term(entry["podAffinityTerm"], namespace, labels))
+
+
+def _term(term: Object, namespace: str, labels: Mapping[str, str]) -> PodTerm:
+    by_labels = term.get("namespaceSelector")
+    named = term.get("namespaces") or ()
+    own = () if named or by_labels is not None else (namespace,)
+    selector = with_own_labels(term.get("labelSelector"), term, labels)
+    namespace_selector = selector_of(by_labels) if by_labels is not None else None
+    return PodTerm(term["topologyKey"], selector, frozenset((*named, *own)), namespace_selector)
+
+
+def with_own_labels(label_selector: Object | None, rule: Object, labels: Mapping[str, str]) -> Selector:
+    """The selector, narrowed by `matchLabelKeys` and `mismatchLabelKeys` to pods that (dis)agree with this one."""
+    if label_selector is None:
+        return selector_of(None)
+    expressions = list(label_selector.get("matchExpressions") or ())
+    for field_name, operator in (("matchLabelKeys", "In"), ("mismatchLabelKeys", "NotIn")):
+        expressions += [
+            {"key": key, "operator": operator, "values": [labels[key]]}
+            for key in rule.get(field_name) or ()
+            if key in labels
+        ]
+    return selector_of({**label_selector, "matchExpressions": expressions})
+
+
+def _spread(constraint: Object, labels: Mapping[str, str]) -> SpreadConstraint:
+    return SpreadConstraint(
+        topology_key=constraint["topologyKey"],
+        max_skew=constraint["maxSkew"],
+        hard=constraint.get("whenUnsatisfiable") == "DoNotSchedule",
+        selector=with_own_labels(constraint.get("labelSelector"), constraint, labels),
+        min_domains=constraint.get("minDomains") or 1,
+        honour_affinity=constraint.get("nodeAffinityPolicy", "Honor") == "Honor",
+        honour_taints=constraint.get("nodeTaintsPolicy", "Ignore") == "Honor",
+    )

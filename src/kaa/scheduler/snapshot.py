@@ -1,0 +1,254 @@
+"""The nodes as columns: one row a node, one numpy array a fact, kept up to date change by change.
+
+A decision reads columns only. What few pods ask for is not a column until the first of them comes: see `derived.py`;
+of those, DERIVED_LIMIT are kept, the longest unused go.
+
+Invariants: `row_of[names[row]] == row` for every row in use; `requested`, `nonzero`, `pod_count` and `ports` are the
+sums over `pods` on that row. A row is `present` while its node exists; a pod may be bound to a node that does not
+(yet), and then holds a row that is not.
+"""
+
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from kaa.api.objects import Object, labels_of, name_of
+from kaa.api.selectors import Selector
+from kaa.scheduler.derived import Domains, Ints, PodsThat, Rows, TermTable
+from kaa.scheduler.pod_info import CPU, MEMORY, HostPort, PodInfo, PodTerm, amounts
+
+FIRST_ROWS = 16
+FIRST_RESOURCES = 4
+DERIVED_LIMIT = 256
+"""Of each sort of derived column; those of 5,000 nodes are 10 MB."""
+
+PODS = "pods"
+
+
+@dataclass(frozen=True, slots=True)
+class Taint:
+    key: str
+    value: str
+    effect: str
+
+
+class Snapshot:
+    def __init__(self) -> None:
+        self.names: list[str] = [""] * FIRST_ROWS
+        self.row_of: dict[str, int] = {}
+        self.labels: dict[int, Mapping[str, str]] = {}  # of present nodes
+        self.pods: dict[tuple[str, str], tuple[PodInfo, int]] = {}
+        self.resources: dict[str, int] = {CPU: 0, MEMORY: 1}  # a resource's column in allocatable and requested
+        self.present: Rows = np.zeros(FIRST_ROWS, np.bool_)
+        self.unschedulable: Rows = np.zeros(FIRST_ROWS, np.bool_)
+        self.allocatable: Ints = np.zeros((FIRST_ROWS, FIRST_RESOURCES), np.int64)
+        self.requested: Ints = np.zeros((FIRST_ROWS, FIRST_RESOURCES), np.int64)
+        self.nonzero: Ints = np.zeros((FIRST_ROWS, 2), np.int64)  # cpu, memory
+        self.pod_count: Ints = np.zeros(FIRST_ROWS, np.int64)
+        self.pod_limit: Ints = np.zeros(FIRST_ROWS, np.int64)
+        self.taints: dict[Taint, Rows] = {}
+        self.ports: dict[tuple[str, int], dict[int, list[str]]] = {}  # (protocol, port): row: addresses
+        self.images: dict[str, dict[int, int]] = {}  # name: row: bytes
+        self.rules = TermTable()
+        self.namespace_labels: dict[str, Mapping[str, str]] = {}
+        self._pods_on: dict[int, int] = {}  # rows that pods hold, present or not
+        self._domains: OrderedDict[str, Domains] = OrderedDict()
+        self._counts: OrderedDict[PodsThat, Ints] = OrderedDict()
+        self._free = list(range(FIRST_ROWS - 1, -1, -1))
+
+    @property
+    def size(self) -> int:
+        """The length of every column: rows in use and free ones."""
+        return len(self.names)
+
+    def none(self) -> Rows:
+        """A column of no rows."""
+        return np.zeros(self.size, np.bool_)
+
+    # Nodes
+
+    def set_node(self, node: Object) -> None:
+        row = self._row(name_of(node))
+        self.present[row] = True
+        self.labels[row] = labels_of(node)
+        self.unschedulable[row] = bool(node["spec"].get("unschedulable"))
+        status = node.get("status", {})
+        allocatable = amounts(status.get("allocatable") or status.get("capacity"))
+        self.pod_limit[row] = allocatable.pop(PODS, 0)
+        columns = [self._resource(resource) for resource in allocatable]
+        self.allocatable[row] = 0
+        self.allocatable[row, columns] = list(allocatable.values())
+        self._set_taints(row, node["spec"].get("taints") or ())
+        self._set_images(row, status.get("images") or ())
+        for domains in self._domains.values():
+            domains.set(row, self.labels[row])
+
+    def remove_node(self, name: str) -> None:
+        row = self.row_of.get(name)
+        if row is None:
+            return
+        self.present[row] = False
+        self.labels.pop(row, None)
+        self._set_taints(row, ())
+        self._set_images(row, ())
+        for domains in self._domains.values():
+            domains.set(row, {})
+        self._release(row)
+
+    def _set_taints(self, row: int, taints: Iterable[Object]) -> None:
+        wanted = {Taint(t["key"], t.get("value", ""), t["effect"]) for t in taints}
+        for taint in wanted - self.taints.keys():
+            self.taints[taint] = self.none()
+        for taint, rows in list(self.taints.items()):
+            rows[row] = taint in wanted
+            if not rows.any():
+                del self.taints[taint]
+
+    def _set_images(self, row: int, images: Iterable[Object]) -> None:
+        for name, rows in list(self.images.items()):
+            if rows.pop(row, None) is not None and not rows:
+                del self.images[name]
+        for image in images:
+            for name in image.get("names") or ():
+                self.images.setdefault(name, {})[row] = image.get("sizeBytes", 0)
+
+    # Pods
+
+    def add_pod(self, pod: PodInfo, node_name: str) -> None:
+        """Puts the pod on the node; one that is on some node already is taken from there first."""
+        self.remove_pod(pod.key)
+        row = self._row(node_name)
+        self.pods[pod.key] = (pod, row)
+        self._pods_on[row] = self._pods_on.get(row, 0) + 1
+        self._count(pod, row, 1)
+        for port in pod.ports:
+            self.ports.setdefault((port.protocol, port.port), {}).setdefault(row, []).append(port.address)
+        self.rules.add(pod, row)
+
+    def remove_pod(self, key: tuple[str, str]) -> bool:
+        """Whether it was there."""
+        pod, row = self.pods.pop(key, (None, 0))
+        if pod is None:
+            return False
+        self._count(pod, row, -1)
+        for port in pod.ports:
+            self._free_port(port, row)
+        self.rules.remove(pod, row)
+        self._pods_on[row] -= 1
+        self._release(row)
+        return True
+
+    def _count(self, pod: PodInfo, row: int, sign: int) -> None:
+        for resource, amount in pod.requests.items():
+            column = self._resource(resource)
+            self.requested[row, column] += sign * amount
+        self.nonzero[row, 0] += sign * pod.nonzero[0]
+        self.nonzero[row, 1] += sign * pod.nonzero[1]
+        self.pod_count[row] += sign
+        for pods_that, column_of_counts in self._counts.items():
+            if pods_that.holds(pod):
+                column_of_counts[row] += sign
+
+    def _free_port(self, port: HostPort, row: int) -> None:
+        rows = self.ports[port.protocol, port.port]
+        rows[row].remove(port.address)
+        if not rows[row]:
+            del rows[row]
+            if not rows:
+                del self.ports[port.protocol, port.port]
+
+    # Derived columns
+
+    def domains(self, topology_key: str) -> Domains:
+        known = self._domains.get(topology_key)
+        if known is None:
+            known = Domains(topology_key, np.full(self.size, -1, np.int64))
+            for row, labels in self.labels.items():
+                known.set(row, labels)
+            _keep(self._domains, topology_key, known)
+        self._domains.move_to_end(topology_key)
+        return known
+
+    def count_of(self, pods_that: PodsThat) -> Ints:
+        """How many such pods each node has. To be read, not changed."""
+        known = self._counts.get(pods_that)
+        if known is None:
+            known = np.zeros(self.size, np.int64)
+            for pod, row in self.pods.values():
+                if pods_that.holds(pod):
+                    known[row] += 1
+            _keep(self._counts, pods_that, known)
+        self._counts.move_to_end(pods_that)
+        return known
+
+    def namespaces_of(self, term: PodTerm) -> frozenset[str] | None:
+        """The namespaces that the term means; None for all."""
+        selector: Selector | None = term.namespace_selector
+        if selector is None:
+            return term.namespaces
+        if selector.matches_everything:
+            return None
+        found = (name for name, labels in self.namespace_labels.items() if selector.matches(labels))
+        return term.namespaces.union(found)
+
+    def concerns(self, term: PodTerm, pod: PodInfo) -> bool:
+        """Whether `pod` is one of those that the term means."""
+        namespaces = self.namespaces_of(term)
+        return (namespaces is None or pod.namespace in namespaces) and term.selector.matches(pod.labels)
+
+    # Rows and resources
+
+    def _row(self, name: str) -> int:
+        row = self.row_of.get(name)
+        if row is None:
+            if not self._free:
+                self._grow()
+            row = self._free.pop()
+            self.row_of[name] = row
+            self.names[row] = name
+        return row
+
+    def _release(self, row: int) -> None:
+        """Frees the row if neither a node nor a pod holds it."""
+        if self.present[row] or self._pods_on.get(row):
+            return
+        self._pods_on.pop(row, None)
+        self.allocatable[row] = 0
+        self.pod_limit[row] = 0
+        del self.row_of[self.names[row]]
+        self.names[row] = ""
+        self._free.append(row)
+
+    def _grow(self) -> None:
+        old = self.size
+        self.names += [""] * old
+        self._free = list(range(2 * old - 1, old - 1, -1))
+        for name in ("present", "unschedulable", "allocatable", "requested", "nonzero", "pod_count", "pod_limit"):
+            setattr(self, name, _doubled(getattr(self, name)))
+        self.taints = {taint: _doubled(rows) for taint, rows in self.taints.items()}
+        for domains in self._domains.values():
+            domains.column = _doubled(domains.column, -1)
+        for pods_that, counts in self._counts.items():
+            self._counts[pods_that] = _doubled(counts)
+
+    def _resource(self, name: str) -> int:
+        column = self.resources.get(name)
+        if column is None:
+            column = self.resources[name] = len(self.resources)
+            if column == self.allocatable.shape[1]:
+                self.allocatable = np.concatenate([self.allocatable, np.zeros_like(self.allocatable)], axis=1)
+                self.requested = np.concatenate([self.requested, np.zeros_like(self.requested)], axis=1)
+        return column
+
+
+def _doubled(column: Any, fill: int = 0) -> Any:
+    return np.concatenate([column, np.full_like(column, fill)])
+
+
+def _keep(kept: OrderedDict[Any, Any], key: Any, value: Any) -> None:
+    kept[key] = value
+    if len(kept) > DERIVED_LIMIT:
+        kept.popitem(last=False)

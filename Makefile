@@ -1,24 +1,58 @@
-# Every command a developer needs. `make` alone lists them.
+# Every command a developer needs; `make` alone lists them. `make up` and `make test` need nothing done before.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help check test
+.PHONY: help up down test check e2e bench conformance update verify packages
 
 help: ## this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 14
 
-$(VENV)/.installed: pyproject.toml
+up: $(VENV)/.kaa packages ## start the cluster "dev" and the sample in it (root)
+	kaa up --name dev --wait
+	examples/hello/deploy.sh dev
+
+down: $(VENV)/.kaa ## remove the cluster "dev" and all it made
+	kaa down --name dev
+
+test: $(VENV)/.dev ## all the tests; those with real containers need root
+	@if [ "$$(id -u)" = 0 ]; then tools/install-packages.sh; \
+	else echo '*** NOT ROOT: the end-to-end tests with real containers are SKIPPED ***'; fi
+	pytest -m 'not e2e' -n 2
+	pytest -m e2e
+
+check: $(VENV)/.dev ## formatting, lint, types and the rooms' import contracts
+	ruff format --check src tests tools examples
+	ruff check src tests tools examples
+	mypy
+	lint-imports
+
+e2e: $(VENV)/.dev packages ## only the tests with real containers (root)
+	pytest -m e2e
+
+bench: $(VENV)/.dev ## measure what docs/BENCHMARKS.md reports, and write it
+	python bench/run.py
+
+conformance: $(VENV)/.dev packages ## upstream's suite against a new cluster (hours)
+	tools/conformance.sh
+
+update: $(VENV)/.dev ## make generated files anew
+	python tools/generate_schema.py update
+
+verify: $(VENV)/.dev ## generated files are what their sources say
+	python tools/generate_schema.py verify
+
+packages:
+	@tools/install-packages.sh
+
+# What a user needs, and on top of it what a developer needs.
+$(VENV)/.kaa: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet -e '.[dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[kubectl]'
 	@touch $@
 
-check: $(VENV)/.installed ## formatting, lint, types and the rooms' import contracts
-	$(BIN)/ruff format --check src tests tools
-	$(BIN)/ruff check src tests tools
-	$(BIN)/mypy
-	$(BIN)/lint-imports
-
-test: $(VENV)/.installed ## all the tests
-	$(BIN)/pytest
+$(VENV)/.dev: $(VENV)/.kaa
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@

@@ -1,0 +1,43 @@
+"""`kaa apiserver`."""
+
+from pathlib import Path
+
+import click
+
+from kaa.cli.foreground import run_foreground
+from kaa.cluster.certificates import ADMIN, ensure_kubeconfig, ensure_pki
+from kaa.lib.clock import WallClock
+from kaa.server.main import ServerOptions, run_apiserver
+
+
+@click.command("apiserver")
+@click.option("--data-dir", required=True, type=click.Path(file_okay=False, path_type=Path), help="Keys and the store.")
+@click.option("--secure-port", default=6443, show_default=True, type=click.IntRange(1, 65535))
+@click.option("--bind-address", "bind_addresses", multiple=True, default=["127.0.0.1"], show_default=True)
+@click.option("--advertise-address", default="127.0.0.1", show_default=True, help="Where pods find this server.")
+@click.option("--service-cluster-ip-range", default="10.96.0.0/16", show_default=True)
+def command(
+    data_dir: Path,
+    secure_port: int,
+    bind_addresses: tuple[str, ...],
+    advertise_address: str,
+    service_cluster_ip_range: str,
+) -> None:
+    """Run the API server in the foreground.
+
+    Makes its certificates in DATA_DIR when there are none, and writes DATA_DIR/admin.kubeconfig.
+    """
+    clock = WallClock()
+    data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    pki = ensure_pki(data_dir, [*bind_addresses, advertise_address], clock)
+    kubeconfig = data_dir / "admin.kubeconfig"
+    ensure_kubeconfig(kubeconfig, pki, ADMIN, f"https://{bind_addresses[0]}:{secure_port}", "kaa", clock)
+    click.echo(f"kubeconfig: {kubeconfig}", err=True)
+    options = ServerOptions(
+        data_dir=data_dir,
+        secure_port=secure_port,
+        bind_addresses=bind_addresses,
+        advertise_address=advertise_address,
+        service_cidr=service_cluster_ip_range,
+    )
+    run_foreground(lambda: run_apiserver(options, clock))

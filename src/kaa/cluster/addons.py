@@ -1,0 +1,61 @@
+"""What a cluster has besides the API server's own objects: the Service that leads to cluster DNS."""
+
+from kaa.api.errors import APIError
+from kaa.api.objects import Object
+from kaa.client.rest import Client
+from kaa.cluster.spec import ClusterSpec
+
+DNS_PORTS = ({"name": "dns", "port": 53, "protocol": "UDP"}, {"name": "dns-tcp", "port": 53, "protocol": "TCP"})
+
+
+async def ensure_dns_service(spec: ClusterSpec, client: Client) -> None:
+    """`kube-dns` at the cluster's DNS address, answered by every node's agent, its own node's first."""
+    for obj in (_service(spec), _endpoints(spec)):
+        try:
+            await client.create(obj)
+        except APIError as error:
+            if error.reason != "AlreadyExists":
+                raise
+
+
+def _service(spec: ClusterSpec) -> Object:
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {
+            "name": "kube-dns",
+            "namespace": "kube-system",
+            "labels": {"k8s-app": "kube-dns", "kubernetes.io/name": "CoreDNS", "kubernetes.io/cluster-service": "true"},
+        },
+        "spec": {
+            "clusterIP": spec.dns_address,
+            "trafficDistribution": "PreferSameNode",
+            "ports": [{**port, "targetPort": 53} for port in DNS_PORTS],
+        },
+    }
+
+
+def _endpoints(spec: ClusterSpec) -> Object:
+    return {
+        "apiVersion": "discovery.k8s.io/v1",
+        "kind": "EndpointSlice",
+        "metadata": {
+            "name": "kube-dns",
+            "namespace": "kube-system",
+            "labels": {
+                "kubernetes.io/service-name": "kube-dns",
+                "endpointslice.kubernetes.io/managed-by": "kaa",
+            },
+        },
+        "addressType": "IPv4",
+        "ports": list(DNS_PORTS),
+        "endpoints": [
+            {
+                "addresses": [spec.node_address(node)],
+                "conditions": {"ready": True},
+                "nodeName": node.name,
+                "hints": {"forNodes": [{"name": node.name}]},
+            }
+            for node in spec.nodes
+        ],
+    }

@@ -1,0 +1,73 @@
+"""The components of a cluster as processes, in the order they are started."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from kaa.cluster.agent import AgentOptions, client_from, host_netns_path, run_agent
+from kaa.cluster.spec import ClusterSpec, NodeSpec
+from kaa.cluster.uvloop_runner import run_until_signal
+from kaa.controllers import Options as ControllerOptions
+from kaa.controllers.runtime import run_controller_manager
+from kaa.lib.clock import WallClock
+from kaa.server.main import ServerOptions, run_apiserver
+
+
+@dataclass(frozen=True, slots=True)
+class Component:
+    """One process. `run` is called in it, with a descriptor of the host's network namespace if it belongs to a node."""
+
+    name: str
+    address: str
+    run: Callable[[int], None]
+    node: NodeSpec | None = None
+
+
+def components_of(spec: ClusterSpec) -> list[Component]:
+    return [
+        Component("apiserver", spec.server_on_host, lambda _: _run_apiserver(spec)),
+        Component("controllers", "", lambda _: _run_controllers(spec)),
+        *[_agent(spec, node) for node in spec.nodes],
+    ]
+
+
+def _agent(spec: ClusterSpec, node: NodeSpec) -> Component:
+    def run(host_netns: int) -> None:
+        options = AgentOptions(spec, node, host_netns_path(host_netns))
+        run_until_signal(lambda: run_agent(options, WallClock()))
+
+    return Component(node.name, spec.node_address(node), run, node)
+
+
+def _run_apiserver(spec: ClusterSpec) -> None:
+    options = ServerOptions(
+        data_dir=spec.data_dir,
+        secure_port=spec.api_port,
+        bind_addresses=("127.0.0.1", spec.host_address),
+        advertise_address=spec.host_address,
+        service_cidr=spec.service_cidr,
+    )
+    run_until_signal(lambda: run_apiserver(options, WallClock()))
+
+
+def _run_controllers(spec: ClusterSpec) -> None:
+    """Controllers and scheduler in one process: both wait most of the time, and share what they have loaded."""
+    import asyncio
+
+    from kaa.scheduler.loop import run_scheduler  # numpy: only this process needs it
+
+    authority = (spec.data_dir / "pki" / "ca.crt").read_text()
+    options = ControllerOptions(cluster_cidr=spec.pod_cidr, root_ca_pem=authority)
+
+    async def run() -> None:
+        clock = WallClock()
+        manager = client_from(spec.directory / "controller-manager.kubeconfig")
+        scheduler = client_from(spec.directory / "scheduler.kubeconfig")
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(run_controller_manager(manager, clock, options=options))
+                tasks.create_task(run_scheduler(scheduler, clock))
+        finally:
+            await manager.close()
+            await scheduler.close()
+
+    run_until_signal(run)

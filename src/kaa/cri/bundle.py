@@ -118,10 +118,10 @@ class Bundle:
         if finished.exit_code != 0:
             raise RuncError(self.runc_message() or f"runc {arguments[0]} failed with exit code {finished.exit_code}")
 
-    def runc_message(self) -> str:
-        """The last error in runc's log."""
+    def runc_message(self, path: Path | None = None) -> str:
+        """The last error in runc's log, or in the one at `path`."""
         try:
-            lines = self._runc_log.read_bytes().splitlines()
+            lines = (path or self._runc_log).read_bytes().splitlines()
         except FileNotFoundError:
             return ""
         errors = []

@@ -1,6 +1,5 @@
 """The container runtime: CRI's RuntimeService over sandboxes, containers and images.
 
-    snapshots = Snapshots(root / "snapshots", run / "l")
     runtime, images = open_runtime(RuntimeConfig(root, run), network, clock)
     async with asyncio.TaskGroup() as group:
         group.create_task(runtime.run())         # until cancelled; the containers go on
@@ -19,11 +18,12 @@ from pathlib import Path
 from typing import Any
 
 import kaa
-from kaa.cri import stats
+from kaa.cri import execution, stats
 from kaa.cri.bundle import RuncError, RunPaths, missing_programs
 from kaa.cri.container_record import RUNNING, ContainerRecord
 from kaa.cri.containers import Container, Containers
 from kaa.cri.cri import Message, PodNetwork, RuntimeFault
+from kaa.cri.execution import Command
 from kaa.cri.images import Images
 from kaa.cri.linux import cgroups
 from kaa.cri.linux.host import read_facts
@@ -31,6 +31,7 @@ from kaa.cri.manifests import this_architecture
 from kaa.cri.records import Records
 from kaa.cri.sandboxes import Sandboxes
 from kaa.cri.snapshots import Snapshots
+from kaa.cri.streaming import StreamingServer
 from kaa.lib.clock import Clock
 
 log = logging.getLogger(__name__)
@@ -83,6 +84,7 @@ class Runtime:
         self._network = network
         self._clock = clock
         self._cgroups = cgroups.detect(config.cgroup_root)
+        self._streaming = StreamingServer(config.stream_address, clock)
         self._listeners: list[tuple[deque[Message], asyncio.Event]] = []
         host = read_facts(this_architecture()[0], unified_cgroups=self._cgroups.unified)
         if "SYS_RESOURCE" not in host.capabilities:
@@ -94,19 +96,24 @@ class Runtime:
         )
 
     async def run(self) -> None:
-        """Takes away what ended containers leave, until cancelled. The containers go on."""
+        """Serves streams, and takes away what ended containers leave, until cancelled. The containers go on."""
         try:
-            await self._containers.sweep()
-            self._sandboxes.sweep()
-            while True:
-                container = await self._containers.to_reap.get()
-                async with container.lock:
-                    try:
-                        await self._containers.reap(container)
-                    except (OSError, RuncError, TimeoutError) as e:  # removing it tries again, and reports
-                        log.warning("container %s: not cleaned up yet: %s", container.record.id, e)
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._streaming.run())
+                tasks.create_task(self._clean_up())
         finally:
             self.close()
+
+    async def _clean_up(self) -> None:
+        await self._containers.sweep()
+        self._sandboxes.sweep()
+        while True:
+            container = await self._containers.to_reap.get()
+            async with container.lock:
+                try:
+                    await self._containers.reap(container)
+                except (OSError, RuncError) as e:  # removing the container tries again, and reports
+                    log.warning("container %s: not cleaned up yet: %s", container.record.id, e)
 
     def close(self) -> None:
         """Stops watching; nothing else changes. Another instance may be opened afterwards."""
@@ -240,6 +247,45 @@ class Runtime:
         except OSError as e:
             raise RuntimeFault("Unknown", f"failed to reopen the log: {e}") from e
         return {}
+
+    # Commands and connections.
+
+    async def exec_sync(self, request: Message) -> Message:
+        container = self._containers.running(request.get("container_id", ""))
+        timeout_seconds = float(request.get("timeout", 0))
+        stdout, stderr, code = await execution.run_to_end(
+            container, request.get("cmd") or (), timeout_seconds, self._clock.uuid()
+        )
+        return {"stdout": stdout, "stderr": stderr, "exit_code": code}
+
+    async def exec(self, request: Message) -> Message:
+        container = self._containers.running(request.get("container_id", ""))
+        command = Command(
+            tuple(request.get("cmd") or ()),
+            terminal=bool(request.get("tty")),
+            stdin=bool(request.get("stdin")),
+            stdout=bool(request.get("stdout")),
+            stderr=bool(request.get("stderr")) and not request.get("tty"),
+        )
+        return {"url": await self._streaming.url_for_command("exec", container, command)}
+
+    async def attach(self, request: Message) -> Message:
+        container = self._containers.running(request.get("container_id", ""))
+        terminal = bool(container.record.config.get("tty"))
+        command = Command(
+            (),
+            terminal=terminal,
+            stdin=bool(request.get("stdin")),
+            stdout=bool(request.get("stdout")),
+            stderr=bool(request.get("stderr")) and not terminal,
+        )
+        return {"url": await self._streaming.url_for_command("attach", container, command)}
+
+    async def port_forward(self, request: Message) -> Message:
+        sandbox = self._sandboxes.find(request.get("pod_sandbox_id", ""))
+        if not sandbox.ready:
+            raise RuntimeFault("Unknown", f"sandbox {sandbox.id} is not running")
+        return {"url": await self._streaming.url_for_ports(self._sandboxes.netns_path(sandbox), sandbox.id)}
 
     # Statistics.
 

@@ -21,6 +21,7 @@ from kaa.lib.clock import Clock
 from kaa.server import routing
 from kaa.server.authorize import forbidden
 from kaa.server.chain import Core, Handler, SecureBy, trust_everybody
+from kaa.server.compaction import compact_regularly
 from kaa.server.discovery import Discovery
 from kaa.server.forms import Forms
 from kaa.server.health import Health
@@ -100,6 +101,7 @@ class APIServer:
     async def _run(self, ready: "asyncio.Future[None]") -> None:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self.cache.run(), name="watch cache")
+            tasks.create_task(compact_regularly(self.store, self.clock), name="compaction")
             if self.chain.started is not None:
                 await self.chain.started()
             if self.chain.background is not None:

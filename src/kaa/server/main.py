@@ -1,0 +1,57 @@
+"""The API server as a program: store, security, server and TLS put together, until cancelled."""
+
+import asyncio
+import gc
+from dataclasses import dataclass
+from ipaddress import IPv4Network
+from pathlib import Path
+
+from kaa.lib.clock import Clock
+from kaa.server.app import APIServer
+from kaa.server.http import HTTPServer
+from kaa.server.security import SecurityOptions, secure
+from kaa.server.tls import server_context
+from kaa.store.sqlite import SQLiteStore
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerOptions:
+    """`data_dir` holds `pki/`, made by whoever starts the server, and `store/`, which the server makes."""
+
+    data_dir: Path
+    secure_port: int = 6443
+    bind_addresses: tuple[str, ...] = ("127.0.0.1",)
+    advertise_address: str = "127.0.0.1"
+    service_cidr: str = "10.96.0.0/16"
+    token_file: Path | None = None
+
+
+async def run_apiserver(options: ServerOptions, clock: Clock) -> None:
+    """Serves until cancelled, then stops cleanly. Raises StoreFailed, CannotListen: readable, for a person."""
+    pki = options.data_dir / "pki"
+    security = SecurityOptions.in_directory(
+        pki,
+        options.advertise_address,
+        options.secure_port,
+        service_network=IPv4Network(options.service_cidr),
+        token_file=options.token_file,
+    )
+    store = await SQLiteStore.open(options.data_dir / "store", clock)
+    server = APIServer(store, clock, secure=secure(security))
+    http = HTTPServer(server.handle, server_context(pki / "apiserver.crt", pki / "apiserver.key"))
+    try:
+        await server.start()
+        await http.start(options.bind_addresses, options.secure_port)
+        # What has been loaded by now stays: the collector need not look at it again.
+        gc.collect()
+        gc.freeze()
+        await server.wait()
+    finally:
+        # Watches end first, so that closing the sockets need not wait for them.
+        await asyncio.shield(_stop(server, http, store))
+
+
+async def _stop(server: APIServer, http: HTTPServer, store: SQLiteStore) -> None:
+    await server.stop()
+    await http.stop()
+    await store.close()

@@ -86,6 +86,7 @@ class EventRecorder:
         self._queue: asyncio.Queue[_Record] = asyncio.Queue(MAX_WAITING_EVENTS)
         self._written: OrderedDict[_Record, _Written] = OrderedDict()
         self._allowances: OrderedDict[str, _Allowance] = OrderedDict()
+        self._last_stamp = 0
 
     def record(self, obj: Object, type: str, reason: str, message: str, *, field_path: str = "") -> None:
         """An event of `type` Normal or Warning about the object, or about the part of it at `field_path`."""
@@ -156,12 +157,14 @@ class EventRecorder:
     def _event(self, record: _Record) -> Object:
         regarding = dict(record.regarding)
         now = self._clock.now()
+        # Two events of one moment (virtual time stands still) must not have one name.
+        self._last_stamp = max(int(now.timestamp() * 1e9), self._last_stamp + 1)
         source = {"component": self._component, "host": self._host}
         return {
             "apiVersion": "v1",
             "kind": "Event",
             "metadata": {
-                "name": f"{regarding['name']}.{int(now.timestamp() * 1e9):x}",
+                "name": f"{regarding['name']}.{self._last_stamp:x}",
                 "namespace": regarding.get("namespace", "default"),
             },
             "involvedObject": {**regarding, "resourceVersion": record.resource_version},

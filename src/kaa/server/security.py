@@ -1,0 +1,153 @@
+"""Puts the server's security together: one place where every part of the chain gets what it needs.
+
+    server = APIServer(store, clock, secure=secure(SecurityOptions.in_directory(pki, address, port)))
+
+`SecurityOptions` are files and addresses; where they come from is the program's affair.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Network
+from pathlib import Path
+
+from kaa.server.admission import AdmissionChain
+from kaa.server.admission.plugin import Context
+from kaa.server.allocation import ServiceAllocation
+from kaa.server.authentication import Authentication, BearerTokens, RequestRow, TokenRow, Tokens
+from kaa.server.authentication.certificates import Authority, ClientCertificates, FrontProxy
+from kaa.server.authentication.jwt import Signer, Verifier
+from kaa.server.authentication.service_accounts import ISSUER, ServiceAccountTokens
+from kaa.server.authentication.static_tokens import BootstrapTokens, TokenFile
+from kaa.server.authorization import Authorization, Masters
+from kaa.server.authorization.escalation import EscalationCheck
+from kaa.server.authorization.node import NodeAuthorizer
+from kaa.server.authorization.rbac import RBACAuthorizer
+from kaa.server.backends import Backends
+from kaa.server.bootstrap import ensure_objects
+from kaa.server.bootstrap.objects import Advertised
+from kaa.server.chain import Chain, Core, SecureBy
+from kaa.server.proxy import Proxy
+from kaa.server.reviews import Reviews
+from kaa.server.streaming import PodStreaming
+from kaa.server.tokens import IssuerDiscovery, TokenRequests
+
+SERVICE_NETWORK = IPv4Network("10.96.0.0/16")
+FRONT_PROXY_NAMES = ("front-proxy-client",)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SecurityOptions:
+    client_ca: Path
+    front_proxy_ca: Path
+    kubelet_ca: Path
+    kubelet_client_certificate: Path
+    kubelet_client_key: Path
+    service_account_key: Path
+    service_account_public_keys: tuple[Path, ...]
+    advertise_address: str
+    port: int
+    service_network: IPv4Network = SERVICE_NETWORK
+    token_file: Path | None = None
+    audiences: tuple[str, ...] = (ISSUER,)
+
+    @classmethod
+    def in_directory(
+        cls,
+        pki: Path,
+        advertise_address: str,
+        port: int,
+        *,
+        service_network: IPv4Network = SERVICE_NETWORK,
+        token_file: Path | None = None,
+    ) -> "SecurityOptions":
+        """With all files where kubeadm has them."""
+        return cls(
+            client_ca=pki / "ca.crt",
+            front_proxy_ca=pki / "front-proxy-ca.crt",
+            kubelet_ca=pki / "ca.crt",
+            kubelet_client_certificate=pki / "apiserver-kubelet-client.crt",
+            kubelet_client_key=pki / "apiserver-kubelet-client.key",
+            service_account_key=pki / "sa.key",
+            service_account_public_keys=(pki / "sa.pub",),
+            advertise_address=advertise_address,
+            port=port,
+            service_network=service_network,
+            token_file=token_file,
+        )
+
+
+def secure(options: SecurityOptions) -> SecureBy:
+    """The chain with every part in its place. Reads the files. Raises OSError or ValueError for one that is bad."""
+
+    def chain_for(core: Core) -> Chain:
+        return _chain(core, options)
+
+    return chain_for
+
+
+def _chain(core: Core, options: SecurityOptions) -> Chain:
+    reader, clock = core.reader, core.clock
+    client_ca, front_proxy_ca = options.client_ca.read_bytes(), options.front_proxy_ca.read_bytes()
+    verifier = Verifier([path.read_bytes() for path in options.service_account_public_keys])
+    tokens = Tokens(_token_rows(core, options, verifier))
+    rows: Sequence[RequestRow] = (
+        FrontProxy(Authority(front_proxy_ca, clock), FRONT_PROXY_NAMES),
+        ClientCertificates(Authority(client_ca, clock)),
+        BearerTokens(tokens, options.audiences),
+    )
+    rbac = RBACAuthorizer(reader)
+    authorizer = Authorization((Masters(), NodeAuthorizer(reader), rbac))
+    allocation = ServiceAllocation(reader, clock, options.service_network)
+    admission = AdmissionChain(
+        Context(reader, authorizer, clock),
+        reservations=(allocation,),
+        checks=(EscalationCheck(rbac, authorizer),),
+    )
+    backends = Backends(reader, options.kubelet_ca, options.kubelet_client_certificate, options.kubelet_client_key)
+    signer = Signer(options.service_account_key.read_bytes())
+    token_requests = TokenRequests(signer, reader, clock, options.audiences)
+    discovery = IssuerDiscovery(verifier, f"https://{options.advertise_address}:{options.port}")
+    advertised = Advertised(
+        options.advertise_address,
+        options.port,
+        options.service_network,
+        client_ca.decode(),
+        front_proxy_ca.decode(),
+        FRONT_PROXY_NAMES,
+    )
+
+    async def started() -> None:
+        allocation.rebuild()
+        await ensure_objects(core, advertised)
+        allocation.rebuild()
+
+    async def background() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await backends.close()
+
+    return Chain(
+        Authentication(rows),
+        authorizer,
+        admission,
+        subresources={
+            **PodStreaming(reader, backends).handlers(),
+            **Proxy(reader, backends, clock.random).handlers(),
+            ("ServiceAccount", "token"): token_requests.handle,
+        },
+        virtual=Reviews(tokens, authorizer, rbac, options.audiences).handlers(),
+        paths=(discovery.answer,),
+        started=started,
+        background=background,
+    )
+
+
+def _token_rows(core: Core, options: SecurityOptions, verifier: Verifier) -> list[TokenRow]:
+    rows: list[TokenRow] = []
+    if options.token_file is not None:
+        rows.append(TokenFile(options.token_file.read_text()))
+    rows.append(ServiceAccountTokens(verifier, core.reader, core.clock))
+    rows.append(BootstrapTokens(core.reader, core.clock))
+    return rows

@@ -172,8 +172,8 @@ class SQLiteLog:
                 self._writer.execute(FORGET_MANY, (_json(ids),))
             (free,) = self._writer.execute("PRAGMA freelist_count").fetchone()
             if free > SPARE_PAGES:
-                # Each row that is fetched is a page given back.
-                self._writer.execute(f"PRAGMA incremental_vacuum({free - SPARE_PAGES})").fetchall()
+                # `execute` would stop after the first page: the statement is a row a page, of no columns.
+                self._writer.executescript(f"PRAGMA incremental_vacuum({free - SPARE_PAGES})")
 
     def values(self, ids: Sequence[int]) -> list[bytes]:
         with self._readable_errors("read"):

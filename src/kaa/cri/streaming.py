@@ -8,6 +8,7 @@ which pass bytes on without understanding them. So the protocols end here: WebSo
 import asyncio
 import base64
 import logging
+import socket
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
@@ -72,14 +73,14 @@ class StreamingServer:
         application.router.add_route("*", "/{kind}/{token}", self._handle)
         runner = web.AppRunner(application, access_log=None, handler_cancellation=True, shutdown_timeout=1.0)
         await runner.setup()
-        try:
-            site = web.TCPSite(runner, self._address, 0)
-            await site.start()
-            self._port = runner.addresses[0][1]
-            self._started.set()
-            await asyncio.Event().wait()
-        finally:
-            await runner.cleanup()
+        with socket.create_server((self._address, 0)) as listening:
+            try:
+                await web.SockSite(runner, listening).start()
+                self._port = listening.getsockname()[1]
+                self._started.set()
+                await asyncio.Event().wait()
+            finally:
+                await runner.cleanup()
 
     async def url_for_command(self, kind: str, container: Container, command: Command) -> str:
         return await self._url(Grant(kind, self._expiry(), command, container))
@@ -119,16 +120,16 @@ class StreamingServer:
 
     async def _command(self, request: web.Request, grant: Grant, *, websocket: bool) -> web.StreamResponse:
         if websocket:
-            socket = web.WebSocketResponse(
+            upgraded = web.WebSocketResponse(
                 protocols=WEBSOCKET_PROTOCOLS, max_msg_size=MESSAGE_LIMIT_BYTES, autoping=True
             )
-            await socket.prepare(request)
-            if not socket.ws_protocol:
-                await socket.close(code=1002, message=b"no common subprotocol")
-                return socket
-            session = WebSocketSession(socket)
+            await upgraded.prepare(request)
+            if not upgraded.ws_protocol:
+                await upgraded.close(code=1002, message=b"no common subprotocol")
+                return upgraded
+            session = WebSocketSession(upgraded)
             await _beside(session.run, lambda: self._serve(grant, session))
-            return socket
+            return upgraded
         connection = await self._spdy(request, SPDY_PROTOCOLS)
         if connection is None:
             return HIJACKED
@@ -152,15 +153,17 @@ class StreamingServer:
 
     async def _ports(self, request: web.Request, grant: Grant, *, websocket: bool) -> web.StreamResponse:
         if websocket:
-            socket = web.WebSocketResponse(protocols=(port_forward.TUNNEL_PROTOCOL,), max_msg_size=MESSAGE_LIMIT_BYTES)
-            await socket.prepare(request)
-            if not socket.ws_protocol:
-                await socket.close(code=1002, message=b"unsupported: port forwarding without SPDY inside")
-                return socket
-            connection = SpdyConnection(WebSocketPipe(socket))
+            upgraded = web.WebSocketResponse(
+                protocols=(port_forward.TUNNEL_PROTOCOL,), max_msg_size=MESSAGE_LIMIT_BYTES
+            )
+            await upgraded.prepare(request)
+            if not upgraded.ws_protocol:
+                await upgraded.close(code=1002, message=b"unsupported: port forwarding without SPDY inside")
+                return upgraded
+            connection = SpdyConnection(WebSocketPipe(upgraded))
             await port_forward.forward(connection, grant.netns_path, grant.sandbox_id)
-            await socket.close()
-            return socket
+            await upgraded.close()
+            return upgraded
         spdy = await self._spdy(request, (port_forward.PROTOCOL,))
         if spdy is not None:
             await port_forward.forward(spdy, grant.netns_path, grant.sandbox_id)

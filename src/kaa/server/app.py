@@ -22,6 +22,8 @@ from kaa.server import routing
 from kaa.server.authorize import forbidden
 from kaa.server.chain import Core, Handler, SecureBy, trust_everybody
 from kaa.server.compaction import compact_regularly
+from kaa.server.custom import allow_custom_kinds
+from kaa.server.custom.definitions import Definitions
 from kaa.server.discovery import Discovery
 from kaa.server.forms import Forms
 from kaa.server.health import Health
@@ -55,6 +57,7 @@ class APIServer:
         self.store = store
         self.clock = clock
         self.catalog = catalog if catalog is not None else builtin_catalog()
+        allow_custom_kinds(self.catalog)
         self.cache = WatchCache(store, self.catalog)
         self.registry = Registry(store, self.cache, clock)
         self.reader = CacheReader(self.cache, self.catalog)
@@ -84,6 +87,7 @@ class APIServer:
         subresources = Subresources(verbs, self.reader, self.writer, clock)
         self._subresources = {**subresources.handlers, **self.chain.subresources}
         self._virtual = {**subresources.virtual, **self.chain.virtual}
+        self._definitions = Definitions(self.catalog, self.cache, self.registry, clock)
         self._discovery = Discovery(self.catalog)
         self._in_flight = {True: 0, False: 0}
         self._task: asyncio.Task[None] | None = None
@@ -91,6 +95,7 @@ class APIServer:
     async def start(self) -> None:
         """Fills the caches, makes what must be there, and is ready then. Raises what went wrong."""
         await self.cache.load()
+        self._definitions.load()
         loop = asyncio.get_running_loop()
         ready = loop.create_future()
         self._task = loop.create_task(self._run(ready), name="api server")
@@ -101,6 +106,7 @@ class APIServer:
     async def _run(self, ready: "asyncio.Future[None]") -> None:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self.cache.run(), name="watch cache")
+            tasks.create_task(self._definitions.run(), name="custom kinds")
             tasks.create_task(compact_regularly(self.store, self.clock), name="compaction")
             if self.chain.started is not None:
                 await self.chain.started()

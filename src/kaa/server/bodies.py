@@ -37,21 +37,29 @@ def decode_object(request: Request, resource: Resource, warnings: list[str]) -> 
         field_validation=field_validation(request),
     )
     warnings += decoded.warnings
-    set_defaults(resource, decoded.object)
-    return decoded.object
+    return _settled(decoded.object, resource, field_validation(request), warnings)
 
 
 def conform(obj: Any, resource: Resource, validation: str, warnings: list[str]) -> Object:
     """The same for a value that did not come as a body: a patched object, one of the server's own."""
     conformed = conform_object(obj, resource.api_version, resource.kind, field_validation=validation)
     warnings += conformed.warnings
-    set_defaults(resource, conformed.object)
-    return conformed.object
+    return _settled(conformed.object, resource, validation, warnings)
 
 
-def set_defaults(resource: Resource, obj: Object) -> None:
+def _settled(obj: Object, resource: Resource, validation: str, warnings: list[str]) -> Object:
+    """The object without what a custom kind's schema does not know, and with the kind's defaults."""
+    if resource.schema is not None:
+        unknown = [f'unknown field "{path}"' for path in resource.schema.prune(obj)]
+        if unknown and validation == STRICT:
+            why = f"strict decoding error: {', '.join(unknown)}"
+            version, kind = resource.version, resource.kind
+            raise bad_request(f'{kind} in version "{version}" cannot be handled as a {kind}: {why}')
+        if validation == WARN:
+            warnings += unknown
     if resource.defaults is not None:
         resource.defaults(obj)
+    return obj
 
 
 def decode_options(request: Request) -> Object:

@@ -21,6 +21,9 @@ from kaa.server.object_meta import precondition_failed
 
 ORPHAN = "orphan"
 FOREGROUND = "foregroundDeletion"
+CUSTOM_CLEANUP = "customresourcecleanup.apiextensions.k8s.io"
+"""The finalizer that keeps a CustomResourceDefinition until its objects are gone."""
+
 POLICIES = {"Orphan": ORPHAN, "Foreground": FOREGROUND, "Background": ""}
 
 
@@ -109,6 +112,8 @@ def decide(obj: Object, resource: Resource, options: DeleteOptions, now: datetim
     if metadata.get("deletionTimestamp") is not None:
         return _again(obj, resource, options, grace)
     finalizers = finalizers_after(metadata.get("finalizers") or [], options.propagation)
+    if resource.kind == "CustomResourceDefinition" and CUSTOM_CLEANUP not in finalizers:
+        finalizers = [*finalizers, CUSTOM_CLEANUP]
     if grace <= 0 and not finalizers and not _stays_for_contents(obj, resource):
         return Remove()
     marked = copy_object(obj)

@@ -19,7 +19,8 @@ from kaa.cluster.image_service import image_application
 from kaa.cluster.outside import outside_socket
 from kaa.cluster.spec import CLUSTER_DOMAIN, ClusterSpec, NodeSpec
 from kaa.cri.runtime import RuntimeConfig, open_runtime
-from kaa.kubelet.kubelet import Kubelet, KubeletOptions
+from kaa.kubelet.loop import Kubelet
+from kaa.kubelet.options import KubeletOptions
 from kaa.lib.clock import Clock
 from kaa.network.dns_server import DNSOptions, DNSServer, nameservers
 from kaa.network.nftables import NodeAddresses
@@ -86,7 +87,7 @@ def _kubelet_options(options: AgentOptions) -> KubeletOptions:
         node_name=options.node.name,
         node_ip=options.address,
         root_dir=options.directory / "kubelet",
-        cluster_dns=options.spec.dns_address,
+        cluster_dns=(options.spec.dns_address,),
         cluster_domain=CLUSTER_DOMAIN,
         serving_cert=pki / "kubelet.crt",
         serving_key=pki / "kubelet.key",

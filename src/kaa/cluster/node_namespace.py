@@ -4,8 +4,7 @@ The init (`catatonit -P`) reaps orphans and does nothing else. Containers are it
 lie in its mount namespace, so when it ends, all of a node ends and unmounts with it. The node agent enters these
 namespaces, and may die and come back while the containers go on.
 
-`/run` and `/tmp` are the node's own; the rest of the file system is the host's, with mounts made in the node not seen
-outside.
+`/run` is the node's own; the rest of the file system is the host's, with mounts made in the node not seen outside.
 """
 
 import ctypes
@@ -44,16 +43,12 @@ def ensure_init(spec: ClusterSpec, node: NodeSpec) -> ProcessId:
     program = shutil.which("catatonit")
     if program is None:
         raise ClusterError("catatonit is missing; install it with: apt-get install catatonit")
-    temporary = spec.node_directory(node) / "tmp"
-    temporary.mkdir(parents=True, exist_ok=True)
-    temporary.chmod(0o1777)
 
     def become_init(_pipe: int) -> None:
         libc.mount("", "/", "", MS_SLAVE_REC)  # the host's later mounts are seen here, ours not there
         libc.mount("", "/", "", MS_SHARED_REC)  # so that volumes can propagate within the node
         libc.mount("proc", "/proc", "proc", 0)
         libc.mount("tmpfs", "/run", "tmpfs", 0, "mode=755")
-        libc.mount(str(temporary), "/tmp", "", 4096)
         socket.sethostname(node.name)
         Path("/proc/sys/net/ipv4/ip_forward").write_text("1")
         null = os.open("/dev/null", os.O_RDWR)

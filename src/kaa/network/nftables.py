@@ -14,6 +14,7 @@ changed, so that an update costs what it changes. libnftables carries it out as 
 """
 
 import ctypes
+import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -176,11 +177,12 @@ def _affinity_lines(chain: str, target: Target) -> list[str]:
 class NFTables:
     """libnftables, in this process: a change costs milliseconds instead of an `nft` process's thirty.
 
-    Acts on the network namespace of the calling thread. Not safe for use by two threads at once.
+    Acts on the network namespace of the calling thread. One script runs at a time.
     """
 
     def __init__(self) -> None:
         self._lib = ctypes.CDLL("libnftables.so.1")
+        self._lock = threading.Lock()  # its owner may be cancelled, and close it, while a thread still runs a script
         self._lib.nft_ctx_new.restype = ctypes.c_void_p
         self._lib.nft_ctx_get_error_buffer.restype = ctypes.c_char_p
         for function in ("nft_run_cmd_from_buffer", "nft_ctx_get_error_buffer", "nft_ctx_free"):
@@ -195,11 +197,16 @@ class NFTables:
 
     def run(self, script: str) -> None:
         """Carries out all of the script or nothing. Raises RulesError. Blocks for the kernel's answer."""
-        if self._lib.nft_run_cmd_from_buffer(self._context, script.encode()):
-            message = self._lib.nft_ctx_get_error_buffer(self._context)
-            raise RulesError(message.decode(errors="replace").strip())
+        with self._lock:
+            if self._context is None:
+                raise RulesError("closed")
+            if self._lib.nft_run_cmd_from_buffer(self._context, script.encode()):
+                message = self._lib.nft_ctx_get_error_buffer(self._context)
+                raise RulesError(message.decode(errors="replace").strip())
 
     def close(self) -> None:
-        if self._context:
-            self._lib.nft_ctx_free(self._context)
-            self._context = None
+        """Waits for a script that runs in another thread. Twice is once."""
+        with self._lock:
+            if self._context is not None:
+                self._lib.nft_ctx_free(self._context)
+                self._context = None

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import aiohttp
 import click
@@ -28,7 +29,7 @@ def command() -> None:
 @cluster_name
 def load(file: Path, name: str) -> None:
     """Load an OCI archive, or one written by `docker save`, into every node."""
-    answers = _on_every_node(name, lambda session, _: _post(session, "/load", {}, path=str(file.resolve())))
+    answers = _on_every_node(name, lambda session, _: _post(session, f"/load?path={quote(str(file.resolve()))}", {}))
     for image in dict.fromkeys(image for answer in answers for image in answer["names"]):
         click.echo(f"Loaded {image}")
 
@@ -95,8 +96,8 @@ async def _on_node(cluster: spec.ClusterSpec, node: NodeSpec, call: Call) -> Any
             raise ClusterError(f"node {node.name} does not answer; is the cluster up? See: kaa status") from None
 
 
-async def _post(session: aiohttp.ClientSession, path: str, body: Any, **query: str) -> Any:
-    async with session.post(f"http://node{path}", json=body, params=query) as response:
+async def _post(session: aiohttp.ClientSession, path: str, body: Any) -> Any:
+    async with session.post(f"http://node{path}", json=body) as response:
         answer = await response.json()
         if response.status != 200:
             raise ClusterError(answer["error"])

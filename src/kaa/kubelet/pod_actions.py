@@ -234,7 +234,7 @@ def _start(facts: Facts, kind: ContainerKind, container: Object, last: RuntimeCo
     if last is not None and name in facts.not_before:
         return BackOff(name, facts.not_before[name])
     attempt = last.attempt + 1 if last is not None else _restarts_on_record(facts.pod, name)
-    return StartContainer(name, kind, attempt, counts=last is not None and last.has_ended)
+    return StartContainer(name, kind, attempt, counts=last is not None)
 
 
 def _restarts_on_record(pod: Object, name: str) -> int:

@@ -144,10 +144,10 @@ _UTC_SECONDS = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", re.ASCII)
 def _time(value: Any, unknown: list[str]) -> Any:
     if type(value) is str and _UTC_SECONDS.fullmatch(value) and _is_a_date(value):
         return value
-    return _in_utc(_TIME.parse(value), "seconds")
+    return in_utc(_TIME.parse(value), "seconds")
 
 
-def _in_utc(moment: datetime, timespec: str) -> str:
+def in_utc(moment: datetime, timespec: str) -> str:
     return moment.isoformat(timespec=timespec).removesuffix("+00:00") + "Z"
 
 
@@ -160,7 +160,7 @@ def _is_a_date(value: str) -> bool:
 
 
 def _microtime(value: Any, unknown: list[str]) -> Any:
-    return _in_utc(_MICROTIME.parse(value), "microseconds")
+    return in_utc(_MICROTIME.parse(value), "microseconds")
 
 
 def _quantity(value: Any, unknown: list[str]) -> Any:
@@ -194,7 +194,6 @@ SCALARS: dict[str, Walker] = {
     "float64": _float,
     "time": _time,
     "microtime": _microtime,
-    "duration": _string,
     "quantity": _quantity,
     "intorstring": _int_or_string,
     "raw": anything,

@@ -9,11 +9,14 @@ READ_BYTES = 32 * 1024
 
 
 class BytePipe(Protocol):
-    """`read` gives b"" at the peer's end; `write` returns once the peer is keeping up. Both raise ConnectionError."""
+    """`read` gives b"" at the peer's end; `write` returns once the peer is keeping up. Both raise ConnectionError.
+
+    `close` is for a connection of our own; a WebSocket ends with the handler that made it.
+    """
 
     async def read(self) -> bytes: ...
     async def write(self, data: bytes) -> None: ...
-    async def close(self) -> None: ...
+    def close(self) -> None: ...
 
 
 class SocketPipe:
@@ -28,7 +31,7 @@ class SocketPipe:
         self._writer.write(data)
         await self._writer.drain()
 
-    async def close(self) -> None:
+    def close(self) -> None:
         self._writer.close()
 
 
@@ -50,5 +53,5 @@ class WebSocketPipe:
     async def write(self, data: bytes) -> None:
         await self._socket.send_bytes(data)
 
-    async def close(self) -> None:
-        await self._socket.close()
+    def close(self) -> None:
+        return

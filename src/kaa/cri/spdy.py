@@ -48,9 +48,6 @@ _SYN_STREAM, _SYN_REPLY, _RST_STREAM, _PING, _GOAWAY, _HEADERS = 1, 2, 3, 6, 7, 
 _FIN = 1
 _STREAM_ID = 0x7FFF_FFFF
 
-CANCEL = 5
-"""RST_STREAM: the stream is not wanted any more."""
-
 
 class SpdyError(Exception):
     """The peer does not speak SPDY/3.1, or says too much at once. The connection is to be closed."""
@@ -189,12 +186,6 @@ class SpdyFraming:
             last = finish and index == len(pieces) - 1
             frames.append(struct.pack(">II", stream_id, (_FIN if last else 0) << 24 | len(piece)) + piece)
         return b"".join(frames)
-
-    def reset(self, stream_id: int) -> bytes:
-        return _frame(_RST_STREAM, 0, struct.pack(">II", stream_id, CANCEL))
-
-    def go_away(self) -> bytes:
-        return _frame(_GOAWAY, 0, struct.pack(">II", 0, 0))
 
     def _compress(self, headers: Mapping[str, str]) -> bytes:
         plain = struct.pack(">I", len(headers))

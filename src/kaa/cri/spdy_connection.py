@@ -92,7 +92,7 @@ class SpdyConnection:
         self._closed = False
 
     async def run(self) -> None:
-        """Reads until the peer closes. Raises SpdyError when it does not speak SPDY."""
+        """Reads until the peer closes, then closes. Raises SpdyError when it does not speak SPDY."""
         try:
             while data := await self._pipe.read():
                 for event in self._framing.receive(data):
@@ -101,6 +101,7 @@ class SpdyConnection:
             return  # the same as an end
         finally:
             self._end()
+            self._pipe.close()
 
     def _end(self) -> None:
         self._closed = True

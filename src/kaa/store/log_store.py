@@ -244,8 +244,13 @@ class LogStore:
                 self._leases.end(lease)
         events: list[Event] = []
         for change in batch.changes:
-            if self._watchers.of(change.key):
-                events.append(self._event(change, self._index.current(change.key)))
+            if watchers := self._watchers.of(change.key):
+                try:
+                    events.append(self._event(change, self._index.current(change.key)))
+                except StoreFailed:
+                    # The old value cannot be read, but the change is made: they find out from the log themselves.
+                    for watcher in watchers:
+                        watcher.fall_behind(revision_of(batch.changes[0].id))
             self._index.apply(change)
             if self._pending.get(change.key) is change:
                 del self._pending[change.key]

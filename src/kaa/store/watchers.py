@@ -30,12 +30,18 @@ class Watcher:
         if self.behind or event.revision < self.next_revision:
             return
         if len(self.waiting) == MAX_WAITING_EVENTS:
-            self.next_revision = self.waiting[0].revision
-            self.behind = True
-            self.waiting.clear()
+            self.fall_behind(event.revision)
         else:
             self.waiting.append(event)
-        self.wakeup.set()
+            self.wakeup.set()
+
+    def fall_behind(self, revision: int) -> None:
+        """Lets the watcher read the log from that revision on, or from what it has not been given yet."""
+        if not self.behind:
+            self.next_revision = self.waiting[0].revision if self.waiting else max(revision, self.next_revision)
+            self.behind = True
+            self.waiting.clear()
+            self.wakeup.set()
 
     async def take(self) -> list[Event]:
         """What waits, whole revisions; waits for something. Empty when the watcher has ended or fallen behind."""

@@ -139,10 +139,9 @@ async def test_only_the_owner_reads_the_files(tmp_path: Path) -> None:
     await store.close()
 
 
-async def filled(directory: Path) -> Path:
+async def filled(directory: Path, keys: int = 100) -> Path:
     store = await open_store(directory)
-    for i in range(100):
-        await store.txn((), [Put(f"/{i}", bytes(3000))])
+    await store.txn((), [Put(f"/{i}", bytes(3000)) for i in range(keys)])
     await store.close()
     return directory / "store.db"
 
@@ -159,6 +158,26 @@ async def test_a_damaged_file_is_said_at_open(tmp_path: Path) -> None:
         await open_store(tmp_path)
     path.write_bytes(whole)
     await (await open_store(tmp_path)).close()
+
+
+async def test_damage_under_a_running_store_is_told_to_whoever_reads_it(tmp_path: Path) -> None:
+    """Readers and watchers of the damaged part get the reason; writes and the rest go on."""
+    path = await filled(tmp_path, keys=1500)  # more than the reader's own cache holds
+    store = await open_store(tmp_path)
+    with path.open("r+b") as file:
+        file.seek(4096 * 5)
+        file.write(bytes(4096 * 40))
+    watching = asyncio.ensure_future(anext(store.watch("/1", store.revision + 1)))
+    await asyncio.sleep(0)
+    with pytest.raises(StoreFailed, match=r"cannot read .*store\.db: the file is damaged"):
+        await store.get("/1")
+    assert (await store.txn((), [Put("/1", b"new")])).succeeded
+    with pytest.raises(StoreFailed, match="the file is damaged"):
+        await watching
+    found = await store.get("/1")
+    assert found is not None
+    assert found.value == b"new"
+    await store.close()
 
 
 async def test_a_file_of_another_version_is_said_at_open(tmp_path: Path) -> None:

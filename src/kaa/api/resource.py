@@ -24,6 +24,8 @@ PrepareForUpdate = Callable[[Object, Object], None]
 """(new, old): changes `new` in place: keeps what an update may not change silently, e.g. status."""
 Validate = Callable[[Object, Object | None], Iterable[FieldError]]
 """(new, old or None on create): every violated rule beyond the schema's own."""
+ValidateUpdate = Callable[[Object, Object, str], Iterable[FieldError]]
+"""(new, old, subresource): what an update may not change. `subresource` is "" for the object itself."""
 Convert = Callable[[Object], Object]
 """A whole object of one version as one of another; the argument is left as it was."""
 NameRule = Callable[[str], Iterable[str]]
@@ -78,6 +80,7 @@ class Resource:
     prepare_for_create: PrepareForCreate | None = None
     prepare_for_update: PrepareForUpdate | None = None
     validate: Validate | None = None
+    validate_update: ValidateUpdate | None = None
     default_grace_seconds: Callable[[Object], int] | None = None  # None: deleted at once
     storage_version: str = ""  # "" = this version; else another version of the same kind in `storage_group`
     storage_group: str | None = None  # None = the same group

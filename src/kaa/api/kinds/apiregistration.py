@@ -2,6 +2,7 @@
 
 from kaa.api import defaults, printing
 from kaa.api.resource import STATUS, GroupVersion, Resource
+from kaa.api.validation.names import path_segment
 
 V1 = GroupVersion(
     "apiregistration.k8s.io",
@@ -11,6 +12,7 @@ V1 = GroupVersion(
             kind="APIService",
             columns=printing.policy.API_SERVICE,
             defaults=defaults.extensions.API_SERVICE,
+            name_rule=path_segment,
             namespaced=False,
             categories=("api-extensions",),
             subresources=(STATUS,),

@@ -1,7 +1,8 @@
 """The autoscaling group. Objects are stored as v2; v1 knows one metric, the CPU's utilization."""
 
-from kaa.api import defaults, printing
+from kaa.api import defaults, printing, validation
 from kaa.api.resource import STATUS, GroupVersion, Resource
+from kaa.api.validation.walker import validator
 
 V2 = GroupVersion(
     "autoscaling",
@@ -11,6 +12,7 @@ V2 = GroupVersion(
             kind="HorizontalPodAutoscaler",
             columns=printing.workloads.HPA_V2,
             defaults=defaults.workloads.HPA_V2,
+            validate=validator(validation.workloads.HORIZONTAL_POD_AUTOSCALER),
             short_names=("hpa",),
             categories=("all",),
             subresources=(STATUS,),
@@ -27,6 +29,7 @@ V1 = GroupVersion(
             kind="HorizontalPodAutoscaler",
             columns=printing.workloads.HPA_V1,
             defaults=defaults.workloads.HPA_V1,
+            validate=validator(validation.workloads.HORIZONTAL_POD_AUTOSCALER),
             short_names=("hpa",),
             categories=("all",),
             subresources=(STATUS,),

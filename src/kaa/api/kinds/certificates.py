@@ -1,6 +1,6 @@
 """The certificates.k8s.io group."""
 
-from kaa.api import defaults, printing
+from kaa.api import defaults, printing, validation
 from kaa.api.resource import STATUS, GroupVersion, Resource, Subresource
 
 APPROVAL = Subresource("approval")
@@ -13,6 +13,8 @@ V1 = GroupVersion(
             kind="CertificateSigningRequest",
             columns=printing.policy.CERTIFICATE_SIGNING_REQUEST,
             defaults=defaults.cluster.CERTIFICATE_SIGNING_REQUEST,
+            validate=validation.cluster.validate_certificate_request,
+            validate_update=validation.cluster.validate_certificate_request_update,
             namespaced=False,
             short_names=("csr",),
             subresources=(APPROVAL, STATUS),

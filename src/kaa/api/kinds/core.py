@@ -1,10 +1,12 @@
 """The core group, v1: what runs, where it runs, and what it is given."""
 
-from kaa.api import defaults, printing
+from kaa.api import defaults, printing, validation
 from kaa.api.resource import ALL_VERBS, SCALE, STATUS, GroupVersion, Resource, Subresource
 from kaa.api.strategies.cluster import prepare_namespace_for_create, prepare_namespace_for_update
 from kaa.api.strategies.pods import pod_grace_seconds, prepare_pod_for_create
 from kaa.api.strategies.services import prepare_service_for_update
+from kaa.api.validation.names import dns_label
+from kaa.api.validation.walker import validator
 
 CONNECT = ("create", "get")
 PROXY = ("create", "delete", "get", "patch", "update")
@@ -62,11 +64,19 @@ V1 = GroupVersion(
             short_names=("cs",),
             has_generation=False,
         ),
-        Resource(kind="ConfigMap", columns=printing.cluster.CONFIG_MAP, short_names=("cm",), has_generation=False),
+        Resource(
+            kind="ConfigMap",
+            columns=printing.cluster.CONFIG_MAP,
+            validate=validation.cluster.validate_config_map,
+            validate_update=validation.cluster.validate_config_map_update,
+            short_names=("cm",),
+            has_generation=False,
+        ),
         Resource(
             kind="Endpoints",
             columns=printing.network.ENDPOINTS,
             defaults=defaults.network.ENDPOINTS,
+            validate=validator(validation.network.ENDPOINTS),
             plural="endpoints",
             short_names=("ep",),
             has_generation=False,
@@ -82,6 +92,7 @@ V1 = GroupVersion(
             kind="LimitRange",
             columns=printing.cluster.LIMIT_RANGE,
             defaults=defaults.cluster.LIMIT_RANGE,
+            validate=validator(validation.cluster.LIMIT_RANGE),
             short_names=("limits",),
             has_generation=False,
         ),
@@ -89,6 +100,8 @@ V1 = GroupVersion(
             kind="Namespace",
             prepare_for_create=prepare_namespace_for_create,
             prepare_for_update=prepare_namespace_for_update,
+            name_rule=dns_label,
+            validate=validation.cluster.validate_namespace,
             columns=printing.cluster.NAMESPACE,
             defaults=defaults.cluster.NAMESPACE,
             namespaced=False,
@@ -102,6 +115,8 @@ V1 = GroupVersion(
             kind="Node",
             columns=printing.cluster.NODE,
             defaults=defaults.cluster.NODE,
+            validate=validator(validation.cluster.NODE),
+            validate_update=validation.cluster.validate_node_update,
             namespaced=False,
             short_names=("no",),
             subresources=(NODE_PROXY, STATUS),
@@ -112,6 +127,8 @@ V1 = GroupVersion(
             kind="PersistentVolumeClaim",
             columns=printing.storage.PERSISTENT_VOLUME_CLAIM,
             defaults=defaults.storage.PERSISTENT_VOLUME_CLAIM,
+            validate=validator(validation.storage.PERSISTENT_VOLUME_CLAIM),
+            validate_update=validation.storage.validate_claim_update,
             short_names=("pvc",),
             subresources=(STATUS,),
             has_generation=False,
@@ -120,6 +137,8 @@ V1 = GroupVersion(
             kind="PersistentVolume",
             columns=printing.storage.PERSISTENT_VOLUME,
             defaults=defaults.storage.PERSISTENT_VOLUME,
+            validate=validation.storage.validate_volume,
+            validate_update=validation.storage.validate_volume_update,
             namespaced=False,
             short_names=("pv",),
             subresources=(STATUS,),
@@ -128,6 +147,8 @@ V1 = GroupVersion(
         Resource(
             kind="Pod",
             prepare_for_create=prepare_pod_for_create,
+            validate=validation.pods.validate_pod,
+            validate_update=validation.pods.validate_pod_update,
             default_grace_seconds=pod_grace_seconds,
             columns=printing.pods.POD,
             defaults=defaults.pods.POD,
@@ -147,11 +168,17 @@ V1 = GroupVersion(
             ),
             selectable_fields=POD_FIELDS,
         ),
-        Resource(kind="PodTemplate", columns=printing.pods.POD_TEMPLATE, defaults=defaults.pods.POD_TEMPLATE),
+        Resource(
+            kind="PodTemplate",
+            columns=printing.pods.POD_TEMPLATE,
+            defaults=defaults.pods.POD_TEMPLATE,
+            validate=validation.pods.validate_pod_template,
+        ),
         Resource(
             kind="ReplicationController",
             columns=printing.workloads.REPLICATION_CONTROLLER,
             defaults=defaults.workloads.REPLICATION_CONTROLLER,
+            validate=validator(validation.workloads.REPLICATION_CONTROLLER),
             short_names=("rc",),
             categories=("all",),
             subresources=(SCALE, STATUS),
@@ -161,6 +188,7 @@ V1 = GroupVersion(
             kind="ResourceQuota",
             columns=printing.cluster.RESOURCE_QUOTA,
             defaults=defaults.cluster.RESOURCE_QUOTA,
+            validate=validator(validation.cluster.RESOURCE_QUOTA),
             short_names=("quota",),
             subresources=(STATUS,),
             has_generation=False,
@@ -169,6 +197,8 @@ V1 = GroupVersion(
             kind="Secret",
             columns=printing.cluster.SECRET,
             defaults=defaults.cluster.SECRET,
+            validate=validation.cluster.validate_secret,
+            validate_update=validation.cluster.validate_secret_update,
             selectable_fields=("type",),
             has_generation=False,
         ),
@@ -182,6 +212,9 @@ V1 = GroupVersion(
         Resource(
             kind="Service",
             prepare_for_update=prepare_service_for_update,
+            name_rule=dns_label,
+            validate=validator(validation.network.SERVICE),
+            validate_update=validation.network.validate_service_update,
             columns=printing.network.SERVICE,
             defaults=defaults.network.SERVICE,
             short_names=("svc",),

@@ -1,7 +1,9 @@
 """The networking.k8s.io group."""
 
-from kaa.api import defaults, printing
+from kaa.api import defaults, printing, validation
 from kaa.api.resource import STATUS, GroupVersion, Resource
+from kaa.api.validation.names import ip_address
+from kaa.api.validation.walker import validator
 
 V1 = GroupVersion(
     "networking.k8s.io",
@@ -18,6 +20,7 @@ V1 = GroupVersion(
             kind="Ingress",
             columns=printing.network.INGRESS,
             defaults=defaults.network.INGRESS,
+            validate=validator(validation.network.INGRESS),
             plural="ingresses",
             short_names=("ing",),
             subresources=(STATUS,),
@@ -25,6 +28,7 @@ V1 = GroupVersion(
         Resource(
             kind="IPAddress",
             columns=printing.network.IP_ADDRESS,
+            name_rule=ip_address,
             plural="ipaddresses",
             namespaced=False,
             short_names=("ip",),
@@ -33,6 +37,7 @@ V1 = GroupVersion(
             kind="NetworkPolicy",
             columns=printing.network.NETWORK_POLICY,
             defaults=defaults.network.NETWORK_POLICY,
+            validate=validator(validation.network.NETWORK_POLICY),
             plural="networkpolicies",
             short_names=("netpol",),
         ),

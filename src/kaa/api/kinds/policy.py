@@ -1,7 +1,8 @@
 """The policy group."""
 
-from kaa.api import defaults, printing
+from kaa.api import defaults, printing, validation
 from kaa.api.resource import STATUS, GroupVersion, Resource
+from kaa.api.validation.walker import validator
 
 V1 = GroupVersion(
     "policy",
@@ -11,6 +12,7 @@ V1 = GroupVersion(
             kind="PodDisruptionBudget",
             columns=printing.workloads.POD_DISRUPTION_BUDGET,
             defaults=defaults.workloads.POD_DISRUPTION_BUDGET,
+            validate=validator(validation.workloads.POD_DISRUPTION_BUDGET),
             short_names=("pdb",),
             subresources=(STATUS,),
         ),

@@ -1,6 +1,6 @@
 """The scheduling.k8s.io group."""
 
-from kaa.api import defaults, printing
+from kaa.api import defaults, printing, validation
 from kaa.api.resource import GroupVersion, Resource
 
 V1 = GroupVersion(
@@ -11,6 +11,8 @@ V1 = GroupVersion(
             kind="PriorityClass",
             columns=printing.cluster.PRIORITY_CLASS,
             defaults=defaults.cluster.PRIORITY_CLASS,
+            validate=validation.cluster.validate_priority_class,
+            validate_update=validation.cluster.validate_priority_class_update,
             plural="priorityclasses",
             namespaced=False,
             short_names=("pc",),

@@ -1,7 +1,8 @@
 """The storage.k8s.io group."""
 
-from kaa.api import defaults, printing
+from kaa.api import defaults, printing, validation
 from kaa.api.resource import STATUS, GroupVersion, Resource
+from kaa.api.validation.walker import validator
 
 V1 = GroupVersion(
     "storage.k8s.io",
@@ -32,6 +33,8 @@ V1 = GroupVersion(
             kind="StorageClass",
             columns=printing.storage.STORAGE_CLASS,
             defaults=defaults.storage.STORAGE_CLASS,
+            validate=validator(validation.storage.STORAGE_CLASS),
+            validate_update=validation.storage.validate_storage_class_update,
             plural="storageclasses",
             namespaced=False,
             short_names=("sc",),

@@ -1,0 +1,30 @@
+"""Whether an object may be stored: every violated rule at once, in upstream's words.
+
+`validate` runs after defaults and admission. Rules about metadata hold for every kind; the row's own `validate` is
+about the contents, and its `validate_update` about what may not change. Contents that an update leaves as they were
+are not judged again: a rule that has become stricter must not stop a status update.
+"""
+
+from kaa.api.errors import FieldError
+from kaa.api.objects import Object
+from kaa.api.resource import Resource
+from kaa.api.validation import cluster, network, pods, storage, workloads
+from kaa.api.validation.metadata import validate_metadata
+
+__all__ = ["cluster", "network", "pods", "storage", "validate", "workloads"]
+
+ASIDE = ("metadata", "status")
+
+
+def validate(resource: Resource, new: Object, old: Object | None, subresource: str = "") -> list[FieldError]:
+    """Every violated rule; `old` is None on create. `subresource` names the one that an update goes through."""
+    errors = validate_metadata(resource, new, old)
+    if resource.validate is not None and (old is None or resource.schema is not None or _contents_differ(new, old)):
+        errors += resource.validate(new, old)
+    if resource.validate_update is not None and old is not None:
+        errors += resource.validate_update(new, old, subresource)
+    return errors
+
+
+def _contents_differ(new: Object, old: Object) -> bool:
+    return any(new.get(key) != old.get(key) for key in new.keys() | old.keys() if key not in ASIDE)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from kaa.server.admission import AdmissionChain
 from kaa.server.admission.plugin import Context
+from kaa.server.admission.resource_quota import ResourceQuota
 from kaa.server.allocation import ServiceAllocation
 from kaa.server.authentication import Authentication, BearerTokens, RequestRow, TokenRow, Tokens
 from kaa.server.authentication.certificates import Authority, ClientCertificates, FrontProxy
@@ -103,6 +104,7 @@ def _chain(core: Core, options: SecurityOptions) -> Chain:
         Context(reader, authorizer, clock),
         reservations=(allocation,),
         checks=(EscalationCheck(rbac, authorizer),),
+        quota=ResourceQuota(reader, clock),
     )
     backends = Backends(reader, options.kubelet_ca, options.kubelet_client_certificate, options.kubelet_client_key)
     signer = Signer(options.service_account_key.read_bytes())

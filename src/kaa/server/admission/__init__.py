@@ -1,7 +1,7 @@
 """What happens to a write between authorization and the store: first what may change it, then what may refuse it.
 
-`PLUGINS` is the whole list, in upstream's order. Addresses and ports of Services, and quota, are set aside during the
-pass and given back when the write fails, so they come last.
+`PLUGINS` is the whole list, in upstream's order. Addresses and ports of Services are set aside after it, before
+validation; quota is the very last check. Both give back what a failed write has taken.
 """
 
 from collections.abc import Sequence
@@ -16,6 +16,7 @@ from kaa.server.admission.node_restriction import NODE_RESTRICTION
 from kaa.server.admission.plugin import Context, Plugin
 from kaa.server.admission.pod_security import POD_SECURITY
 from kaa.server.admission.priority import PRIORITY
+from kaa.server.admission.resource_quota import ResourceQuota
 from kaa.server.admission.runtime_class import RUNTIME_CLASS
 from kaa.server.admission.service_account import SERVICE_ACCOUNT
 from kaa.server.admission.storage import DEFAULT_STORAGE_CLASS, STORAGE_OBJECT_IN_USE_PROTECTION
@@ -40,7 +41,7 @@ PLUGINS: tuple[Plugin, ...] = (
 
 
 class Reservation(Protocol):
-    """Something that is set aside for a write: an address, a port, a share of quota."""
+    """Something that is set aside for a write: an address, a port."""
 
     async def reserve(self, request: AdmissionRequest) -> None:
         """May fill the object in. Raises APIError when there is nothing left."""
@@ -66,12 +67,14 @@ class AdmissionChain:
         plugins: Sequence[Plugin] = PLUGINS,
         reservations: Sequence[Reservation] = (),
         checks: Sequence[Check] = (),
+        quota: ResourceQuota | None = None,
     ) -> None:
         self._context = context
         self._mutating = [(plugin, plugin.mutate) for plugin in plugins if plugin.mutate is not None]
         self._validating = [(plugin, plugin.validate) for plugin in plugins if plugin.validate is not None]
         self._reservations = tuple(reservations)
         self._checks = tuple(checks)
+        self._quota = quota
 
     async def mutate(self, request: AdmissionRequest) -> None:
         for plugin, hook in self._mutating:
@@ -86,7 +89,11 @@ class AdmissionChain:
                 await hook(request, self._context)
         for check in self._checks:
             await check.validate(request)
+        if self._quota is not None:
+            await self._quota.validate(request)
 
     def release(self, request: AdmissionRequest, committed: bool) -> None:
+        if self._quota is not None:
+            self._quota.release(request, committed)
         for reservation in self._reservations:
             reservation.release(request, committed)

@@ -8,8 +8,8 @@
     )
 
 `reconcile(obj, view, now)` is called with the object as the cache has it, and yields actions (see `actions.py`). It
-reads only `view`, never waits, never retries, and yields nothing once things are as wanted. `gone(key, view, now)`, where
-a row has one, is called for a key whose object does not exist. Everything else is the runtime's.
+reads only `view`, never waits, never retries, and yields nothing once things are as wanted. `gone(key, view, now)`,
+where a row has one, is called for a key whose object does not exist. Everything else is the runtime's.
 """
 
 from collections.abc import Callable, Generator, Iterable, Iterator

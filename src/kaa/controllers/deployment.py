@@ -25,7 +25,6 @@ from kaa.controllers.actions import (
     Announcement,
     Create,
     Delete,
-    Patch,
     RequeueAfter,
     Update,
     UpdateStatus,
@@ -73,7 +72,7 @@ def reconcile(deployment: Object, view: View, now: datetime) -> Actions:
     new = new_set(deployment, claimed.held)
     old = [rs for rs in claimed.held if rs is not new]
     if is_being_deleted(deployment):
-        yield from write_status(deployment, counts_of(deployment, new, claimed.held, now))
+        yield from write_status(deployment, counts_of(deployment, new, claimed.held, now), new)
         return
     if new is not None:
         new = yield from annotate(deployment, new, old)
@@ -89,7 +88,7 @@ def hold(deployment: Object, new: Object | None, old: list[Object], now: datetim
     if is_paused(deployment):
         yield from clean_up(deployment, old)
     status = counts_of(deployment, new, [*old, *present(new)], now)
-    yield from write_status(deployment, with_pause(deployment, status, now))
+    yield from write_status(deployment, with_pause(deployment, status, now), new)
 
 
 def roll(deployment: Object, new: Object | None, old: list[Object], view: View, now: datetime) -> Actions:
@@ -102,7 +101,6 @@ def roll(deployment: Object, new: Object | None, old: list[Object], view: View, 
         if taken is not None:
             yield from count_collision(deployment)
             return
-        yield from mark_revision(deployment, revision_of(new))
         observed = with_progress(deployment, "NewReplicaSetCreated", f'Created new replica set "{name_of(new)}"', now)
     elif new is not None and condition(deployment.get("status", {}).get("conditions"), "Progressing") is None:
         observed = with_progress(deployment, "FoundNewReplicaSet", f'Found new replica set "{name_of(new)}"', now)
@@ -112,7 +110,7 @@ def roll(deployment: Object, new: Object | None, old: list[Object], view: View, 
     status = with_pause(deployment, rollout_status(observed, new, sets, now), now)
     if not scale and is_complete(deployment, status):
         yield from clean_up(deployment, old)
-    yield from write_status(deployment, status)
+    yield from write_status(deployment, status, new)
     remaining = seconds_to_deadline(deployment, condition(status["conditions"], "Progressing"), now)
     if remaining is not None:
         yield RequeueAfter(max(remaining, 0) + 1)  # times on the wire are whole seconds
@@ -170,29 +168,18 @@ def scaling(deployment: Object, rs: Object, before: int, after: int) -> Announce
 
 
 def annotate(deployment: Object, new: Object, old: Sequence[Object]) -> Generator[Action, APIError | None, Object]:
-    """Keeps the new set's annotations and the Deployment's revision up to date; returns the set as it then is."""
+    """Keeps the new set's annotations up to date; returns the set as it then is."""
     wanted = copy_object(new)
     wanted["metadata"]["annotations"] = set_annotations(deployment, new, next_revision(old))
     wanted["spec"]["minReadySeconds"] = min_ready_seconds(deployment)
     if annotations_of(wanted) != annotations_of(new) or min_ready_seconds(wanted) != min_ready_seconds(new):
         yield Update(wanted)
-    yield from mark_revision(deployment, revision_of(wanted))
     return wanted
 
 
 def min_ready_seconds(obj: Object) -> int:
     seconds: int = obj["spec"].get("minReadySeconds") or 0
     return seconds
-
-
-def mark_revision(deployment: Object, revision: int) -> Actions:
-    """`kubectl rollout history` and `undo` start from this number."""
-    if annotations_of(deployment).get(REVISION) != str(revision):
-        metadata = {
-            "resourceVersion": deployment["metadata"]["resourceVersion"],
-            "annotations": {REVISION: str(revision)},
-        }
-        yield Patch(deployment, {"metadata": metadata})
 
 
 def count_collision(deployment: Object) -> Actions:
@@ -231,9 +218,17 @@ def with_pause(deployment: Object, status: Object, now: datetime) -> Object:
     return {**status, "conditions": with_condition(status["conditions"], fresh)}
 
 
-def write_status(deployment: Object, status: Object) -> Actions:
-    if status != deployment.get("status"):
-        yield UpdateStatus(deployment, status)
+def write_status(deployment: Object, status: Object, new: Object | None) -> Actions:
+    """The status, and with it the revision that `kubectl rollout history` and `undo` start from.
+
+    A status update takes the annotation along without counting as a change of what is wanted (metadata.generation).
+    """
+    marked = deployment
+    if new is not None and revision_of(new) != revision_of(deployment):
+        annotations = {**annotations_of(deployment), REVISION: str(revision_of(new))}
+        marked = {**deployment, "metadata": {**deployment["metadata"], "annotations": annotations}}
+    if status != deployment.get("status") or marked is not deployment:
+        yield UpdateStatus(marked, status)
 
 
 def present(rs: Object | None) -> list[Object]:

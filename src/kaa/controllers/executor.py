@@ -167,7 +167,8 @@ class Executor:
 def newest(obj: Object, effects: Effects) -> Object:
     """`obj` with the resourceVersion of this reconcile's own last guarded write of it, if there was one.
 
-    That write was refused unless nobody else had changed the object, so a second one may follow it blindly.
+    That write was refused unless nobody else had changed the object, so a second one may follow it blindly, provided
+    that what it carries has the first one's changes in it.
     """
     version = effects.versions.get(uid_of(obj))
     if version is None:

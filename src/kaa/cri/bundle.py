@@ -114,9 +114,9 @@ class Bundle:
 
     async def run_runc(self, *arguments: str) -> None:
         """Raises RuncError."""
-        finished = await processes.run(self.runc(*arguments), timeout_seconds=RUNC_TIMEOUT_SECONDS, capture=False)
-        if finished.exit_code != 0:
-            raise RuncError(self.runc_message() or f"runc {arguments[0]} failed with exit code {finished.exit_code}")
+        exit_code = await processes.run(self.runc(*arguments), timeout_seconds=RUNC_TIMEOUT_SECONDS)
+        if exit_code != 0:
+            raise RuncError(self.runc_message() or f"runc {arguments[0]} failed with exit code {exit_code}")
 
     def runc_message(self, path: Path | None = None) -> str:
         """The last error in runc's log, or in the one at `path`."""
@@ -142,7 +142,7 @@ class Bundle:
         reader, writer = os.pipe2(os.O_CLOEXEC)
         try:
             environment = dict(os.environ) | {"_OCI_SYNCPIPE": str(writer)}
-            finished = await processes.run(
+            exit_code = await processes.run(
                 self._conmon(log_path, console),
                 timeout_seconds=START_TIMEOUT_SECONDS,
                 environment=environment,
@@ -155,7 +155,7 @@ class Bundle:
             os.close(writer)
         answer = await _read_to_end_of_line(reader)
         if not answer:
-            raise RuncError(self.runc_message() or finished.output.strip() or "conmon ended without an answer")
+            raise RuncError(self.runc_message() or f"conmon ended with exit code {exit_code} and no answer")
         document = orjson.loads(answer)
         pid = int(document.get("data", document.get("pid", -1)))
         if pid <= 0:

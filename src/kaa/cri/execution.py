@@ -22,6 +22,7 @@ from kaa.cri.containers import Container
 from kaa.cri.cri import RuntimeFault
 from kaa.cri.linux import processes
 from kaa.cri.linux.fds import Descriptor
+from kaa.cri.linux.processes import Child
 from kaa.cri.remotecommand import STDERR, STDOUT, Session, exit_status, failure, success
 
 SYNC_OUTPUT_LIMIT_BYTES = 16 * 1024 * 1024
@@ -56,11 +57,11 @@ class Execution:
         self._command = command
         self._log = bundle.directory / f"exec-{identifier}.log"
         self._pid_file = bundle.directory / f"exec-{identifier}.pid"
-        self._process: asyncio.subprocess.Process | None = None
+        self._process: Child | None = None
         self.stdin: Descriptor | None = None
         self.outputs: dict[int, Descriptor] = {}
 
-    async def start(self) -> None:
+    def start(self) -> None:
         arguments = [
             "runc",
             f"--root={self._bundle.paths.runc_state}",
@@ -74,9 +75,7 @@ class Execution:
         ]
         theirs = self._open_terminal() if self._command.terminal else self._open_pipes()
         try:
-            self._process = await asyncio.create_subprocess_exec(
-                *arguments, stdin=theirs[0], stdout=theirs[1], stderr=theirs[2], start_new_session=True
-            )
+            self._process = Child(arguments, stdin=theirs[0], stdout=theirs[1], stderr=theirs[2])
         finally:
             for fd in set(theirs):
                 os.close(fd)
@@ -126,16 +125,15 @@ class Execution:
         if self._process is None or self.stdin is None or not self._command.terminal:
             return
         fcntl.ioctl(self.stdin.fileno(), termios.TIOCSWINSZ, struct.pack("HHHH", height, width, 0, 0))
-        with contextlib.suppress(ProcessLookupError):
-            self._process.send_signal(signal.SIGWINCH)
+        self._process.signal(signal.SIGWINCH)
 
     async def close(self) -> None:
         process = self._process
-        if process is not None and process.returncode is None:
+        if process is not None and process.running:
             with contextlib.suppress(FileNotFoundError, ValueError):
                 processes.signal_process(int(self._pid_file.read_text()), signal.SIGKILL)
-            processes.kill(process)
-            await process.wait()
+            process.signal(signal.SIGKILL)
+            await asyncio.shield(process.wait())
         for descriptor in (*self.outputs.values(), *([self.stdin] if self.stdin else [])):
             descriptor.close()
         for path in (self._log, self._pid_file):
@@ -151,7 +149,7 @@ async def run_in_session(container: Container, command: Command, session: Sessio
     """Runs a command for a client, until either ends, and tells the client how it ended."""
     execution = Execution(container.bundle, command, identifier)
     try:
-        await execution.start()
+        execution.start()
         async with asyncio.TaskGroup() as tasks:
             helpers = [
                 tasks.create_task(_copy_input(session, execution.stdin, closes=not command.terminal)),
@@ -202,7 +200,7 @@ async def run_to_end(
     execution = Execution(container.bundle, Command(arguments), identifier)
     try:
         async with asyncio.timeout(timeout_seconds or None):
-            await execution.start()
+            execution.start()
             code = await execution.wait(keep)
     except TimeoutError as e:
         message = f"command {list(arguments)!r} timed out: timeout {timeout_seconds:g}s exceeded"

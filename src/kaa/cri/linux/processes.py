@@ -1,18 +1,57 @@
-"""Processes: starting a program and waiting for it, and watching one that is not our child."""
+"""Processes: starting a program and waiting for it, and watching one that is not our child.
+
+Not asyncio's subprocesses: under uvloop a child inherits duplicates of its own standard streams, and what it leaves
+behind (conmon) would keep a pipe of ours open for ever. A pidfd tells the end of a child and of a stranger alike.
+"""
 
 import asyncio
 import errno
 import os
 import signal
+import subprocess
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 
-@dataclass(frozen=True, slots=True)
-class Finished:
-    exit_code: int
-    output: str  # standard output and error together
+class Child:
+    """A program that we have started. Whoever starts one waits for it to the end."""
+
+    def __init__(
+        self,
+        arguments: Sequence[str],
+        *,
+        stdin: int = subprocess.DEVNULL,
+        stdout: int = subprocess.DEVNULL,
+        stderr: int = subprocess.DEVNULL,
+        environment: Mapping[str, str] | None = None,
+        pass_fds: Sequence[int] = (),
+    ) -> None:
+        """Raises FileNotFoundError when there is no such program."""
+        self._process = subprocess.Popen(
+            arguments,
+            stdin=stdin,
+            stdout=stdout,
+            stderr=stderr,
+            env=environment,
+            pass_fds=pass_fds,
+            start_new_session=True,
+        )
+        self._ended = asyncio.Event()
+        self._watch = ProcessWatch(self._process.pid, self._ended.set)
+
+    @property
+    def running(self) -> bool:
+        return not self._ended.is_set()
+
+    async def wait(self) -> int:
+        """The exit code, or minus the signal it died of."""
+        await self._ended.wait()
+        return self._process.wait()
+
+    def signal(self, number: int) -> None:
+        """Nothing, if it has ended."""
+        if self.running:
+            signal_process(self._process.pid, number)
 
 
 async def run(
@@ -21,38 +60,15 @@ async def run(
     timeout_seconds: float,
     environment: Mapping[str, str] | None = None,
     pass_fds: Sequence[int] = (),
-    capture: bool = True,
-) -> Finished:
-    """Runs a program to its end, killing it after the timeout (TimeoutError).
-
-    Captured output ends only when all who inherited it have ended: leave it for a program that starts others.
-    """
-    output_to = asyncio.subprocess.PIPE if capture else asyncio.subprocess.DEVNULL
-    process = await asyncio.create_subprocess_exec(
-        *arguments,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=output_to,
-        stderr=asyncio.subprocess.STDOUT,
-        env=environment,
-        pass_fds=tuple(pass_fds),
-        start_new_session=True,
-    )
+) -> int:
+    """Runs a program to its end and returns its exit code; kills it after the timeout (TimeoutError)."""
+    child = Child(arguments, environment=environment, pass_fds=pass_fds)
     try:
         async with asyncio.timeout(timeout_seconds):
-            output, _ = await process.communicate()
-    except (TimeoutError, asyncio.CancelledError):
-        kill(process)
-        await process.wait()
-        raise
-    return Finished(process.returncode or 0, (output or b"").decode(errors="replace"))
-
-
-def kill(process: asyncio.subprocess.Process) -> None:
-    """Kills our child if it still runs."""
-    try:
-        process.kill()
-    except ProcessLookupError:
-        return
+            return await child.wait()
+    finally:
+        child.signal(signal.SIGKILL)
+        await asyncio.shield(child.wait())
 
 
 def signal_process(pid: int, number: int) -> bool:

@@ -25,6 +25,7 @@ class Change(NamedTuple):
 
 
 def change_id(revision: int, position: int) -> int:
+    assert position < 1 << POSITION_BITS
     return revision << POSITION_BITS | position
 
 

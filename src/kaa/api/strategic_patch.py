@@ -1,0 +1,162 @@
+"""Strategic merge patch: a merge patch that knows, from the object's type, which lists are merged by a key.
+
+Beside the values a patch holds directives:
+
+    $patch: replace | delete | merge      in a map, or in an item of a merged list
+    $retainKeys: [a, b]                   the map keeps only these keys
+    $setElementOrder/containers: [...]    the order of a merged list's items
+    $deleteFromPrimitiveList/finalizers   values to take out of a merged list of scalars
+
+A merged list has the patch's items in the patch's order, and the others where they were among them. Facts come from
+`schema.py`: `strategy=merge` says that a list is merged, `merge=name` by which key (none: a set of scalars).
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from kaa.api.errors import bad_request
+from kaa.api.schema import Definition, Field, builtin_schema
+
+PATCH, RETAIN_KEYS = "$patch", "$retainKeys"
+ORDER, DELETE_FROM = "$setElementOrder/", "$deleteFromPrimitiveList/"
+
+JSONMap = dict[str, Any]
+
+
+def strategic_merge(original: JSONMap, patch: JSONMap, definition: Definition | None) -> JSONMap:
+    """The merged object. `definition` None is of a map without a type: it has no merged lists. Raises BadRequest."""
+    match patch.get(PATCH):
+        case None | "merge":
+            pass
+        case "replace":
+            return {key: _plain(value) for key, value in patch.items() if key != PATCH}
+        case "delete":
+            return {}
+        case other:
+            raise bad_request(f"unknown patch type: {other} in map: {patch}")
+    fields: Mapping[str, Field] = definition.fields if definition is not None else {}
+    merged = _retained(original, patch)
+    for key, value in patch.items():
+        if key.startswith(DELETE_FROM):
+            name = key.removeprefix(DELETE_FROM)
+            if name in merged:
+                merged[name] = [item for item in _list(merged[name], key) if item not in _list(value, key)]
+    for key, value in patch.items():
+        if key.startswith("$"):
+            continue
+        if value is None:
+            merged.pop(key, None)
+        else:
+            merged[key] = _merged_value(merged.get(key), value, fields.get(key))
+    for key, value in patch.items():
+        if key.startswith(ORDER):
+            name = key.removeprefix(ORDER)
+            if isinstance(merged.get(name), list):
+                field = fields.get(name)
+                key_of = _key_of(field.merge if field else "")
+                merged[name] = _ordered(merged[name], _list(value, key), original.get(name) or [], key_of)
+    return merged
+
+
+def _list(value: Any, key: str) -> list[Any]:
+    if not isinstance(value, list):
+        raise bad_request(f"expecting list for {key}")
+    return value
+
+
+def _retained(original: JSONMap, patch: JSONMap) -> JSONMap:
+    if RETAIN_KEYS not in patch:
+        return dict(original)
+    keep = _list(patch[RETAIN_KEYS], RETAIN_KEYS)
+    unnamed = [key for key, value in patch.items() if not key.startswith("$") and value is not None and key not in keep]
+    if unnamed:
+        raise bad_request(f"the patch sets {', '.join(sorted(unnamed))}, which its {RETAIN_KEYS} list does not have")
+    return {key: value for key, value in original.items() if key in keep}
+
+
+def _merged_value(original: Any, value: Any, field: Field | None) -> Any:
+    strategy = field.strategy if field else ()
+    if isinstance(value, dict) and isinstance(original, dict) and "replace" not in strategy:
+        return strategic_merge(original, value, _type_of(field))
+    if isinstance(value, list) and isinstance(original, list) and field is not None and "merge" in strategy:
+        if field.merge:
+            return _merged_maps(original, value, field)
+        return _merged_scalars(original, value)
+    return _plain(value)
+
+
+def _type_of(field: Field | None) -> Definition | None:
+    """The type of the maps in a field, when they have one: a map of strings has none."""
+    if field is None or field.type.startswith("map[") or not builtin_schema().is_type(field.element):
+        return None
+    return builtin_schema().definition(field.element)
+
+
+def _merged_maps(original: list[Any], patch: list[Any], field: Field) -> list[Any]:
+    """Items with the same key are merged, new ones added; `$patch: delete` takes out, `replace` takes the list over."""
+    if not all(isinstance(item, dict) for item in patch):
+        raise bad_request(f"expecting a list of maps for {field.name}")
+    if any(item.get(PATCH) == "replace" for item in patch):
+        return [_plain(item) for item in patch if item.get(PATCH) != "replace"]
+    key_of = _key_of(field.merge)
+    deleted = [key_of(item) for item in patch if item.get(PATCH) == "delete"]
+    original = [item for item in original if key_of(item) not in deleted]
+    patch = [item for item in patch if item.get(PATCH) != "delete"]
+    merged = list(original)
+    for item in patch:
+        key = key_of(item)
+        at = next((i for i, other in enumerate(merged) if key_of(other) == key), None)
+        if at is None:
+            merged.append(_plain(item))
+        else:
+            merged[at] = strategic_merge(merged[at], item, _type_of(field))
+    return _ordered(merged, patch, original, key_of)
+
+
+def _merged_scalars(original: list[Any], patch: list[Any]) -> list[Any]:
+    merged = list(original) + [item for item in patch if item not in original]
+    unique = [item for i, item in enumerate(merged) if item not in merged[:i]]
+    return _ordered(unique, patch, original, lambda item: item)
+
+
+def _key_of(merge_key: str) -> Callable[[Any], Any]:
+    """What tells items apart: the value under the merge key, or a scalar itself."""
+
+    def key_of(item: Any) -> Any:
+        if not merge_key:
+            return item
+        if not isinstance(item, dict) or merge_key not in item:
+            raise bad_request(f"map: {item} does not contain declared merge key: {merge_key}")
+        return item[merge_key]
+
+    return key_of
+
+
+def _ordered(items: list[Any], order: list[Any], before: list[Any], key_of: Callable[[Any], Any]) -> list[Any]:
+    """Items that `order` names, in its order; each of the others goes before the first one that it was before."""
+    wanted = [key_of(item) for item in order]
+    earlier = [key_of(item) for item in before]
+    named = sorted((i for i in items if key_of(i) in wanted), key=lambda item: wanted.index(key_of(item)))
+    others = [item for item in items if key_of(item) not in wanted]
+    others.sort(key=lambda item: _position(earlier, key_of(item)))
+    out: list[Any] = []
+    for item in named:
+        if key_of(item) in earlier:
+            position = earlier.index(key_of(item))
+            while others and key_of(others[0]) in earlier and earlier.index(key_of(others[0])) < position:
+                out.append(others.pop(0))
+        out.append(item)
+    return out + others
+
+
+def _position(keys: list[Any], key: Any) -> int:
+    return keys.index(key) if key in keys else len(keys)
+
+
+def _plain(value: Any) -> Any:
+    """A patch's value where there is nothing to merge it with: without directives, nulls and items to delete."""
+    if isinstance(value, list):
+        return [_plain(item) for item in value if not (isinstance(item, dict) and item.get(PATCH) == "delete")]
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items() if item is not None and not key.startswith("$")}
+    return value

@@ -51,18 +51,18 @@ def lines_backwards(path: Path) -> Iterator[tuple[int, bytes]]:
             yield 0, rest
 
 
-def tail_offset(path: Path, lines: int) -> int:
-    """Where the last so many lines begin; a line in parts counts once."""
+def tail_offset(path: Path, lines: int) -> tuple[int, int]:
+    """Where the last so many lines begin, and how many there are; a line in parts counts once."""
     seen = 0
     position = path.stat().st_size
     for offset, line in lines_backwards(path):
         record = parse_record(line)
         if record is not None and record.text.endswith(b"\n"):
-            seen += 1
-            if seen > lines:
+            if seen == lines:
                 break
+            seen += 1
         position = offset
-    return position
+    return position, seen
 
 
 def tail_text(path: Path, lines: int, limit_bytes: int) -> str:
@@ -70,6 +70,6 @@ def tail_text(path: Path, lines: int, limit_bytes: int) -> str:
     if not path.is_file():
         return ""
     with path.open("rb") as file:
-        file.seek(tail_offset(path, lines))
+        file.seek(tail_offset(path, lines)[0])
         records = [record for line in file if (record := parse_record(line))]
     return b"".join(record.text for record in records)[-limit_bytes:].decode(errors="replace")

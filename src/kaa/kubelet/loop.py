@@ -179,6 +179,10 @@ class Kubelet:
         current = self.pods.get(name, namespace)
         return next((w for w in found if current is not None and w.uid == uid_of(current)), next(iter(found), None))
 
+    def current(self, pod: Object) -> Object:
+        """The pod with the status that the kubelet has last given it."""
+        return self._status.current(pod)
+
     def wake(self, uid: str) -> None:
         if worker := self.workers.get(uid):
             worker.wake()

@@ -1,47 +1,31 @@
-"""PATCH bodies: what a patch of each content type makes of an object.
+"""PATCH requests: the change that a patch makes of an object, as a function for the registry's update loop.
 
-Merge patches are of RFC 7386, JSON patches of RFC 6902, strategic ones of Kubernetes' own making (lists of things
-with names are merged by name). The result is decoded like any body: unknown fields are reported, types checked.
+The result is decoded like any body: unknown fields are reported, types checked, defaults filled in.
 """
 
 from collections.abc import Callable
-from typing import Any
 
-import orjson
-
-from kaa.api.errors import bad_request
+from kaa.api.errors import APIError
 from kaa.api.objects import Object
+from kaa.api.patch import APPLY_PATCH, apply_patch
 from kaa.api.resource import Resource
 from kaa.server.bodies import conform
-from kaa.server.negotiation import check_object, check_size, content_type, unsupported_media_type
+from kaa.server.negotiation import check_object, check_size, content_type
 from kaa.server.request import Request
-
-JSON_PATCH = "application/json-patch+json"
-MERGE_PATCH = "application/merge-patch+json"
-STRATEGIC_PATCH = "application/strategic-merge-patch+json"
-APPLY = "application/apply-patch+yaml"
 
 
 def patch_of(request: Request, resource: Resource, validation: str, warnings: list[str]) -> Callable[[Object], Object]:
-    """The change that the request's patch makes. Raises UnsupportedMediaType, BadRequest."""
+    """The change that the request's patch makes. Raises UnsupportedMediaType, RequestEntityTooLarge.
+
+    The change raises BadRequest and Invalid, for a patch that is wrong or does not fit the object.
+    """
     check_size(request)
-    kind = content_type(request)
-    if kind not in (MERGE_PATCH, STRATEGIC_PATCH):
-        raise unsupported_media_type((JSON_PATCH, MERGE_PATCH, STRATEGIC_PATCH))
-    try:
-        patch = orjson.loads(request.body)
-    except orjson.JSONDecodeError as error:
-        raise bad_request(f"error decoding patch: {error}") from None
-    return lambda old: conform(check_object(merge_patch(old, patch)), resource, validation, warnings)
+    media_type = content_type(request)
+    if media_type == APPLY_PATCH:
+        raise APIError("UnsupportedMediaType", "server-side apply is not supported by this server; apply client-side")
 
+    def change(old: Object) -> Object:
+        patched = check_object(apply_patch(media_type, request.body, old))
+        return conform(patched, resource, validation, warnings)
 
-def merge_patch(target: Any, patch: Any) -> Any:
-    if not isinstance(patch, dict):
-        return patch
-    merged = dict(target) if isinstance(target, dict) else {}
-    for key, value in patch.items():
-        if value is None:
-            merged.pop(key, None)
-        else:
-            merged[key] = merge_patch(merged.get(key), value)
-    return merged
+    return change

@@ -6,7 +6,8 @@ table below. Source: the strategies of upstream's registries.
 
 from collections.abc import Callable
 
-from kaa.api.errors import FieldError, invalid
+from kaa.api import validation
+from kaa.api.errors import invalid
 from kaa.api.objects import Object
 from kaa.api.resource import Resource
 from kaa.server.object_meta import STATUS_ON_CREATE, before_status_update, before_update, keep_server_metadata
@@ -92,12 +93,6 @@ PREPARE: dict[str, Callable[[Object, Object, Resource], None]] = {
 
 def validate(resource: Resource, new: Object, old: Object | None, subresource: str = "") -> None:
     """Raises Invalid with every violated rule."""
-    errors: list[FieldError] = []
-    metadata = new["metadata"]
-    if not metadata.get("name"):
-        text = "Required value: name or generateName is required"
-        errors.append(FieldError("FieldValueRequired", "metadata.name", text))
-    if resource.validate is not None:
-        errors += resource.validate(new, old)
+    errors = validation.validate(resource, new, old, subresource)
     if errors:
-        raise invalid(resource.kind, resource.group, metadata.get("name", ""), errors)
+        raise invalid(resource.kind, resource.group, new["metadata"].get("name", ""), errors)

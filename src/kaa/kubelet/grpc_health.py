@@ -13,7 +13,7 @@ SERVING = 1
 STATES = {0: "UNKNOWN", 1: "SERVING", 2: "NOT_SERVING", 3: "SERVICE_UNKNOWN"}
 
 
-class _Bytes(CodecBase):
+class RawBytes(CodecBase):
     """Messages that are bytes already."""
 
     __content_subtype__ = "proto"
@@ -29,7 +29,7 @@ async def check_health(host: str, port: int, service: str, timeout_seconds: floa
     name = service.encode()
     # HealthCheckRequest.service is field 1, length-delimited; a service name is shorter than 128 bytes.
     message = bytes([0x0A, len(name)]) + name if name else b""
-    channel = Channel(host, port, codec=_Bytes())
+    channel = Channel(host, port, codec=RawBytes())
     try:
         async with asyncio.timeout(timeout_seconds):
             stream = channel.request("/grpc.health.v1.Health/Check", Cardinality.UNARY_UNARY, bytes, bytes)

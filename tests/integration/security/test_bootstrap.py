@@ -9,7 +9,7 @@ from kaa.server.security import SecurityOptions, secure
 from kaa.store.memory import MemoryStore
 
 
-async def started(store: MemoryStore, pki: Any, address: str = "127.0.0.1") -> APIServer:
+async def started(store: MemoryStore, pki: Any, address: str = "192.0.2.1") -> APIServer:
     server = APIServer(store, WallClock(), secure=secure(SecurityOptions.in_directory(pki, address, 6443)))
     await server.start()
     return server
@@ -48,7 +48,7 @@ async def test_a_later_start_mends_policy_and_follows_its_address(tmp_path: Any)
     await first.writer.update("ClusterRoleBinding", closed)
     await first.stop()
 
-    second = await started(store, pki, "127.0.0.2")
+    second = await started(store, pki, "192.0.2.2")
     mended = second.reader.get("ClusterRole", "system:kube-dns")
     assert mended is not None
     assert mended["rules"] == [
@@ -60,6 +60,16 @@ async def test_a_later_start_mends_policy_and_follows_its_address(tmp_path: Any)
     assert not kept.get("subjects")
     endpoints = second.reader.get("EndpointSlice", "kubernetes", "default")
     assert endpoints is not None
-    assert endpoints["endpoints"][0]["addresses"] == ["127.0.0.2"]
+    assert endpoints["endpoints"][0]["addresses"] == ["192.0.2.2"]
     await second.stop()
+    await store.close()
+
+
+async def test_a_loopback_address_is_no_endpoint(tmp_path: Any) -> None:
+    """A server for this machine only starts, and promises pods nothing."""
+    store = MemoryStore(WallClock())
+    server = await started(store, certificates.ensure_pki(tmp_path, [], WallClock()), "127.0.0.1")
+    assert server.reader.get("Service", "kubernetes", "default") is not None
+    assert server.reader.get("EndpointSlice", "kubernetes", "default") is None
+    await server.stop()
     await store.close()

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from ipaddress import IPv4Network
+from ipaddress import IPv4Network, ip_address
 
 import orjson
 
@@ -65,6 +65,9 @@ def settled_objects(advertised: Advertised) -> Iterator[tuple[str, Object]]:
 
 def followed_objects(advertised: Advertised) -> Iterator[tuple[str, Object]]:
     """Objects that say how things are now, and are written anew when they say otherwise: kind, object."""
+    yield "ConfigMap", _extension_authentication(advertised)
+    if ip_address(advertised.address).is_loopback:
+        return  # pods cannot reach it, and endpoints may not be loopback addresses
     labels = {"endpointslice.kubernetes.io/skip-mirror": "true"}
     metadata = {"name": "kubernetes", "namespace": "default"}
     port = {"name": "https", "port": advertised.port, "protocol": "TCP"}

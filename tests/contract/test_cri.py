@@ -11,6 +11,8 @@ import pytest
 from tests.fakes.node import IMAGE, Node, container_config, node
 
 from kaa.cri.cri import ImageService, Message, RuntimeFault, RuntimeService
+from kaa.cri.grpc_client import ImageClient, RuntimeClient, connect
+from kaa.cri.grpc_server import serve
 from kaa.cri.runtime import RuntimeConfig, open_runtime
 from kaa.lib.clock import WallClock
 
@@ -74,7 +76,23 @@ async def in_process(place: Node) -> AsyncIterator[tuple[RuntimeService, ImageSe
         await asyncio.gather(running, return_exceptions=True)
 
 
-IMPLEMENTATIONS = {"in process": in_process}
+@asynccontextmanager
+async def over_the_socket(place: Node) -> AsyncIterator[tuple[RuntimeService, ImageService]]:
+    """Ours again, as another process would see it."""
+    path = place.directory / "cri.sock"
+    async with in_process(place) as (runtime, images):
+        serving = asyncio.create_task(serve(runtime, images, path))
+        await asyncio.sleep(0.1)
+        channel = connect(str(path))
+        try:
+            yield RuntimeClient(channel), ImageClient(channel)
+        finally:
+            channel.close()
+            serving.cancel()
+            await asyncio.gather(serving, return_exceptions=True)
+
+
+IMPLEMENTATIONS = {"in process": in_process, "over the socket": over_the_socket}
 
 
 @pytest.fixture(params=IMPLEMENTATIONS)
@@ -83,7 +101,7 @@ async def machine(request: pytest.FixtureRequest) -> AsyncIterator[Machine]:
         async with IMPLEMENTATIONS[request.param](place) as (runtime, images):
             made = Machine(place, runtime, images)
             yield made
-            for sandbox in (await runtime.list_pod_sandbox({}))["items"]:
+            for sandbox in (await runtime.list_pod_sandbox({})).get("items", []):
                 await runtime.remove_pod_sandbox({"pod_sandbox_id": sandbox["id"]})
 
 
@@ -166,7 +184,7 @@ async def test_an_image_that_is_not_present_fails_the_creation(machine: Machine)
     with pytest.raises(RuntimeFault) as fault:
         await machine.create(sandbox, container_config("main", "true", image={"image": "nowhere/nothing:1"}))
     assert fault.value.code == "NotFound"
-    assert (await machine.runtime.list_containers({}))["containers"] == []
+    assert not (await machine.runtime.list_containers({})).get("containers")
 
 
 async def test_stopping_asks_first_and_then_kills(machine: Machine) -> None:
@@ -201,8 +219,8 @@ async def test_removing_a_sandbox_removes_all_of_it(machine: Machine) -> None:
     pod = (await machine.runtime.pod_sandbox_status({"pod_sandbox_id": sandbox[0]}))["status"]
     assert pod["state"] == "SANDBOX_NOTREADY"
     await machine.runtime.remove_pod_sandbox({"pod_sandbox_id": sandbox[0]})
-    assert (await machine.runtime.list_containers({}))["containers"] == []
-    assert (await machine.runtime.list_pod_sandbox({}))["items"] == []
+    assert not (await machine.runtime.list_containers({})).get("containers")
+    assert not (await machine.runtime.list_pod_sandbox({})).get("items")
     assert str(machine.node.directory) not in Path("/proc/mounts").read_text()
     assert machine.node.network.attached == {}
 

@@ -147,6 +147,7 @@ class Bundle:
                 timeout_seconds=START_TIMEOUT_SECONDS,
                 environment=environment,
                 pass_fds=[writer],
+                directory=self.directory,  # where conmon notes that memory ran out
             )
         except BaseException:
             os.close(reader)

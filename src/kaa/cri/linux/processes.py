@@ -25,6 +25,7 @@ class Child:
         stderr: int = subprocess.DEVNULL,
         environment: Mapping[str, str] | None = None,
         pass_fds: Sequence[int] = (),
+        directory: Path | None = None,
     ) -> None:
         """Raises FileNotFoundError when there is no such program."""
         self._process = subprocess.Popen(
@@ -34,6 +35,7 @@ class Child:
             stderr=stderr,
             env=environment,
             pass_fds=pass_fds,
+            cwd=directory,
             start_new_session=True,
         )
         self._ended = asyncio.Event()
@@ -60,9 +62,10 @@ async def run(
     timeout_seconds: float,
     environment: Mapping[str, str] | None = None,
     pass_fds: Sequence[int] = (),
+    directory: Path | None = None,
 ) -> int:
     """Runs a program to its end and returns its exit code; kills it after the timeout (TimeoutError)."""
-    child = Child(arguments, environment=environment, pass_fds=pass_fds)
+    child = Child(arguments, environment=environment, pass_fds=pass_fds, directory=directory)
     try:
         async with asyncio.timeout(timeout_seconds):
             return await child.wait()

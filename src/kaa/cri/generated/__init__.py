@@ -1,0 +1,1 @@
+"""Tables made from published sources by `tools/generate_*.py`: data files, never edited by hand."""

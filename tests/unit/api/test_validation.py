@@ -268,6 +268,27 @@ UNCHANGEABLE = (
         (pod(), pod(schedulingGates=[{"name": "a"}]), "", []),
         (pod(schedulingGates=[{"name": "a"}], nodeSelector={"a": "b"}), pod(schedulingGates=[{"name": "a"}]), "", []),
         (
+            pod(ephemeralContainers=[{"name": "e", "image": "a"}]),
+            pod(ephemeralContainers=[{"name": "e", "image": "b"}, {"name": "f", "image": "b"}]),
+            "ephemeralcontainers",
+            [
+                'spec.ephemeralContainers: Forbidden: existing ephemeral containers "e" may not be changed',
+                'spec.ephemeralContainers: Forbidden: existing ephemeral containers "f" may not be removed',
+            ],
+        ),
+        (
+            pod(ephemeralContainers=[{"name": "e", "image": "a", "ports": [{"containerPort": 80}]}]),
+            pod(),
+            "ephemeralcontainers",
+            ["spec.ephemeralContainers[0].ports: Forbidden: cannot be set for an Ephemeral Container"],
+        ),
+        (
+            pod_with(resources={"requests": {"cpu": "1"}}),
+            pod(),
+            "resize",
+            ['spec: Invalid value: "Burstable": Pod QOS Class may not change as a result of resizing'],
+        ),
+        (
             pod(schedulingGates=[{"name": "a"}]),
             pod(),
             "",

@@ -60,11 +60,19 @@ SERVICE = compile_defaults(
 )
 
 ENDPOINTS = compile_defaults({"subsets[]": {"ports[]": {"protocol": "TCP"}}})
+
+
+def always_listed(endpoint_slice: Object) -> None:
+    """Both lists are on the wire even when they are none, which for ports means any."""
+    endpoint_slice.setdefault("endpoints", None)
+    endpoint_slice.setdefault("ports", None)
+
+
 ENDPOINT_SLICE = compile_defaults(
     {
         "ports[]": {"name": lambda port: "", "protocol": "TCP"},
         "endpoints[]": {"conditions": EMPTY},
-        "": lambda endpoint_slice: endpoint_slice.setdefault("ports", None),
+        "": always_listed,
     }
 )
 INGRESS = compile_defaults({"spec": EMPTY, "status": created({"loadBalancer": EMPTY})})

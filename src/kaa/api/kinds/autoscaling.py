@@ -1,6 +1,7 @@
 """The autoscaling group. Objects are stored as v2; v1 knows one metric, the CPU's utilization."""
 
 from kaa.api import defaults, printing, validation
+from kaa.api.conversions.autoscaling import from_v2, to_v2
 from kaa.api.resource import STATUS, GroupVersion, Resource
 from kaa.api.validation.walker import validator
 
@@ -34,6 +35,9 @@ V1 = GroupVersion(
             categories=("all",),
             subresources=(STATUS,),
             has_generation=False,
+            storage_version="v2",
+            to_storage=to_v2,
+            from_storage=from_v2,
         ),
     ),
 )

@@ -204,7 +204,6 @@ V1 = GroupVersion(
         ),
         Resource(
             kind="ServiceAccount",
-            columns=printing.cluster.SERVICE_ACCOUNT,
             short_names=("sa",),
             subresources=(TOKEN,),
             has_generation=False,

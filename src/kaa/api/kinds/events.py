@@ -5,28 +5,9 @@ from datetime import datetime
 from typing import Any
 
 from kaa.api import printing
+from kaa.api.conversions.events import from_core, to_core
 from kaa.api.objects import Object
 from kaa.api.resource import Column, GroupVersion, Resource
-
-RENAMED = {
-    "regarding": "involvedObject",
-    "note": "message",
-    "reportingController": "reportingComponent",
-    "deprecatedSource": "source",
-    "deprecatedFirstTimestamp": "firstTimestamp",
-    "deprecatedLastTimestamp": "lastTimestamp",
-    "deprecatedCount": "count",
-}
-"""Fields that have another name in the core group; all others are the same."""
-RENAMED_BACK = {core: name for name, core in RENAMED.items()}
-
-
-def to_core(event: Object) -> Object:
-    return {RENAMED.get(key, key): value for key, value in event.items()} | {"apiVersion": "v1"}
-
-
-def from_core(event: Object) -> Object:
-    return {RENAMED_BACK.get(key, key): value for key, value in event.items()} | {"apiVersion": "events.k8s.io/v1"}
 
 
 def of_core(column: Column) -> Column:

@@ -3,7 +3,7 @@
 from kaa.api import defaults, printing, validation
 from kaa.api.resource import STATUS, GroupVersion, Resource
 from kaa.api.validation.names import ip_address
-from kaa.api.validation.walker import validator
+from kaa.api.validation.walker import unchanged, validator
 
 V1 = GroupVersion(
     "networking.k8s.io",
@@ -13,6 +13,8 @@ V1 = GroupVersion(
             kind="IngressClass",
             columns=printing.network.INGRESS_CLASS,
             defaults=defaults.network.INGRESS_CLASS,
+            validate=validator(validation.network.INGRESS_CLASS),
+            validate_update=unchanged("spec.controller"),
             plural="ingressclasses",
             namespaced=False,
         ),

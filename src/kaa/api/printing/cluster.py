@@ -68,7 +68,6 @@ NODE = (
 NAMESPACE = (NAME, text("Status", "status.phase"), AGE)
 CONFIG_MAP = (NAME, number("Data", count_of("data", "binaryData")), AGE)
 SECRET = (NAME, text("Type", "type"), number("Data", count_of("data")), AGE)
-SERVICE_ACCOUNT = (NAME, number("Secrets", count_of("secrets")), AGE)
 LIMIT_RANGE = (NAME, CREATED_AT)
 
 

@@ -7,7 +7,7 @@ from kaa.api.objects import Object
 from kaa.api.quantity import parse_quantity
 from kaa.api.validation.containers import quantities
 from kaa.api.validation.fields import IMMUTABLE, forbidden, invalid, not_supported, required, too_long
-from kaa.api.validation.names import cidr, config_key, dns_subdomain, path_segment, qualified_name
+from kaa.api.validation.names import cidr, config_key, dns_label, dns_subdomain, path_segment, qualified_name
 from kaa.api.validation.pods import EFFECTS
 from kaa.api.validation.walker import (
     REQUIRED,
@@ -332,3 +332,6 @@ def validate_custom_kind(definition: Object, old: Object | None) -> Errors:
         detail = "must have exactly one version marked as storage version"
         errors.append(invalid("spec.versions", versions, detail))
     return errors
+
+
+RUNTIME_CLASS = compile_rules({"handler": (REQUIRED, valid(dns_label))}, root=True)

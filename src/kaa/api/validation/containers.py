@@ -270,6 +270,27 @@ def init_container(container: Any, path: str, errors: Errors) -> None:
             )
 
 
+NOT_EPHEMERAL = (
+    "ports",
+    "livenessProbe",
+    "readinessProbe",
+    "startupProbe",
+    "lifecycle",
+    "resizePolicy",
+    "restartPolicy",
+)
+"""What a container that is only looked into a pod with can't have; it gets no resources of its own either."""
+
+
+def ephemeral_container(container: Any, path: str, errors: Errors) -> None:
+    for field in NOT_EPHEMERAL:
+        if container.get(field):
+            errors.append(forbidden(f"{path}.{field}", "cannot be set for an Ephemeral Container"))
+    if any((container.get("resources") or {}).values()):
+        errors.append(forbidden(f"{path}.resources", "cannot be set for an Ephemeral Container"))
+
+
+EPHEMERAL_CONTAINER = CONTAINER | {"": (mounts, ephemeral_container)}
 INIT_CONTAINER = CONTAINER | {"": (mounts, unique("ports", "name"), init_container)}
 
 

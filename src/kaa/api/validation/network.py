@@ -270,3 +270,5 @@ NETWORK_POLICY = compile_rules(
     },
     root=True,
 )
+
+INGRESS_CLASS = compile_rules({"spec": {"controller": REQUIRED}}, root=True)

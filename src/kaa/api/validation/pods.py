@@ -1,10 +1,13 @@
 """Rules for pods, and for the specs of pods in templates."""
 
+from collections.abc import Callable
 from typing import Any
 
 from kaa.api.objects import Object, copy_object
+from kaa.api.strategies.pods import qos_class
 from kaa.api.validation.containers import (
     CONTAINER,
+    EPHEMERAL_CONTAINER,
     FILE_MODE_LIMIT,
     INIT_CONTAINER,
     MAX_ID,
@@ -219,7 +222,7 @@ POD_SPEC = {
     "": (has_containers, unique_containers, mounted_volumes, host_ports, name_servers, unique("volumes", "name")),
     "containers[]": CONTAINER,
     "initContainers[]": INIT_CONTAINER,
-    "ephemeralContainers[]": CONTAINER,
+    "ephemeralContainers[]": EPHEMERAL_CONTAINER,
     "volumes[]": VOLUME,
     "restartPolicy": (REQUIRED, one_of("Always", "OnFailure", "Never")),
     "dnsPolicy": (REQUIRED, one_of("ClusterFirstWithHostNet", "ClusterFirst", "Default", "None")),
@@ -276,17 +279,36 @@ UPDATABLE = (
 
 
 def validate_pod_update(new: Object, old: Object, subresource: str) -> Errors:
-    """The update of a pod itself; its subresources have changed nothing else already."""
-    if subresource or new["spec"] == old["spec"]:
-        return []
+    """What an update through each subresource may not do; it has changed nothing but its own part already."""
     errors: Errors = []
-    check_deadline(new["spec"], old["spec"], errors)
-    check_tolerations(new["spec"], old["spec"], errors)
-    check_gates(new["spec"], old["spec"], errors)
-    if unchangeable(new["spec"], old["spec"]) != unchangeable(old["spec"], old["spec"]):
-        detail = f"pod updates may not change fields other than {','.join(UPDATABLE)}"
-        errors.append(forbidden("spec", detail))
+    if new["spec"] != old["spec"] and subresource in UPDATE_RULES:
+        UPDATE_RULES[subresource](new["spec"], old["spec"], errors)
     return errors
+
+
+def check_spec_update(new: Object, old: Object, errors: Errors) -> None:
+    check_deadline(new, old, errors)
+    check_tolerations(new, old, errors)
+    check_gates(new, old, errors)
+    if unchangeable(new, old) != unchangeable(old, old):
+        errors.append(forbidden("spec", f"pod updates may not change fields other than {','.join(UPDATABLE)}"))
+
+
+def check_ephemeral_containers(new: Object, old: Object, errors: Errors) -> None:
+    """They are added, never changed and never taken away."""
+    path = "spec.ephemeralContainers"
+    now = {container.get("name"): container for container in new.get("ephemeralContainers") or ()}
+    for container in old.get("ephemeralContainers") or ():
+        name = container["name"]
+        if name not in now:
+            errors.append(forbidden(path, f'existing ephemeral containers "{name}" may not be removed'))
+        elif now[name] != container:
+            errors.append(forbidden(path, f'existing ephemeral containers "{name}" may not be changed'))
+
+
+def check_resize(new: Object, old: Object, errors: Errors) -> None:
+    if (changed := qos_class(new)) != qos_class(old):
+        errors.append(invalid("spec", changed, "Pod QOS Class may not change as a result of resizing"))
 
 
 def unchangeable(spec: Object, old: Object) -> Object:
@@ -339,3 +361,11 @@ def check_gates(new: Object, old: Object, errors: Errors) -> None:
         if gate.get("name") not in before:
             detail = "only deletion is allowed, but found new scheduling gate '{}'".format(gate.get("name"))
             errors.append(forbidden(f"spec.schedulingGates[{i}].name", detail))
+
+
+UPDATE_RULES: dict[str, Callable[[Object, Object, Errors], None]] = {
+    "": check_spec_update,
+    "ephemeralcontainers": check_ephemeral_containers,
+    "resize": check_resize,
+}
+"""(new spec, old spec, errors), for the pod itself and each subresource that changes its spec."""

@@ -15,6 +15,7 @@ from kaa.api.validation.walker import (
     REQUIRED,
     Check,
     Errors,
+    Rules,
     at,
     compile_rules,
     errors_of,
@@ -90,9 +91,8 @@ def always_restarts(kind: str) -> Check:
 TEMPLATE = {"metadata": {"": check_template_metadata}, "spec": (REQUIRED, compile_rules(POD_SPEC))}
 
 
-def workload(kind: str, text: str, rules: Any) -> Check:
-    """The rules that all workloads share, and `rules` of its own."""
-    own = rules.pop("", ())
+def workload(kind: str, text: str, rules: Rules, *checks: Check) -> Check:
+    """The rules that all workloads share, and `rules` and `checks` of its own. `text` names it in messages."""
     spec = {
         "selector": (REQUIRED, not_empty_for(text)),
         "template": (REQUIRED, compile_rules(TEMPLATE)),
@@ -100,7 +100,7 @@ def workload(kind: str, text: str, rules: Any) -> Check:
         "minReadySeconds": not_negative,
         "revisionHistoryLimit": not_negative,
         **rules,
-        "": (selects_template, always_restarts(kind), *own),
+        "": (selects_template, always_restarts(kind), *checks),
     }
     return compile_rules({"spec": spec}, root=True)
 
@@ -140,10 +140,11 @@ DEPLOYMENT = workload(
     {
         "strategy": {"type": (REQUIRED, one_of("Recreate", "RollingUpdate")), "rollingUpdate": ROLLING_UPDATE},
         "progressDeadlineSeconds": not_negative,
-        "": (rolling_or_not("strategy", "Recreate"), deadline_after_ready),
     },
+    rolling_or_not("strategy", "Recreate"),
+    deadline_after_ready,
 )
-REPLICA_SET = workload("ReplicaSet", "deployment", {})
+REPLICA_SET = workload("ReplicaSet", "deployment", {})  # upstream names the wrong kind too
 DAEMON_SET = workload(
     "DaemonSet",
     "daemonset",
@@ -165,8 +166,8 @@ STATEFUL_SET = workload(
             "whenScaled": one_of("Retain", "Delete"),
         },
         "ordinals": {"start": not_negative},
-        "": (rolling_or_not("updateStrategy", "OnDelete"),),
     },
+    rolling_or_not("updateStrategy", "OnDelete"),
 )
 
 

@@ -8,7 +8,7 @@ has changed meanwhile. An owner that is being deleted adopts nothing: the garbag
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from kaa.api.objects import Object, controller_of, is_being_deleted, owner_reference, owner_references, uid_of
+from kaa.api.objects import Object, controller_of, is_being_deleted, name_of, owner_reference, owner_references, uid_of
 from kaa.controllers.actions import Patch
 from kaa.controllers.controller import Actions, selects
 
@@ -41,6 +41,7 @@ def claim(owner: Object, candidates: Iterable[Object]) -> Claim:
         elif ref is None and matches and not is_being_deleted(owner) and not is_being_deleted(obj):
             result.patches.append(adopt(owner, obj))
             result.held.append(obj)
+    result.patches.sort(key=lambda patch: name_of(patch.obj))
     return result
 
 

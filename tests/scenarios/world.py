@@ -1,0 +1,160 @@
+"""A world of plain objects: what a reconcile reads, and what its actions make of it.
+
+`World` is a View like that over informers, and `apply` does what the server does with each action, as far as a
+controller can tell: names, uids, revisions. Objects may be short: what every object has is filled in.
+"""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+from kaa.api.kinds import builtin_catalog
+from kaa.api.objects import Object, controller_of, copy_object, labels_of, name_of, namespace_of, uid_of
+from kaa.api.selectors import Selector
+from kaa.controllers.actions import (
+    Action,
+    Create,
+    CreateAll,
+    Delete,
+    DeleteAll,
+    Patch,
+    RecordEvent,
+    RequeueAfter,
+    Update,
+    UpdateStatus,
+)
+from kaa.controllers.controller import Controller, Index
+
+CREATED = "2030-01-01T00:00:00Z"
+NOW = datetime(2030, 1, 1, 0, 10, tzinfo=UTC)
+CATALOG = builtin_catalog()
+
+
+def whole(short: Object) -> Object:
+    """The object with what the server would have filled in."""
+    obj = copy_object(short)
+    resource = CATALOG.named(obj["kind"])
+    obj.setdefault("apiVersion", resource.api_version)
+    metadata = obj.setdefault("metadata", {})
+    if resource.namespaced:
+        metadata.setdefault("namespace", "default")
+    metadata.setdefault("uid", f"{obj['kind']}-{metadata['name']}".lower())
+    metadata.setdefault("resourceVersion", "1")
+    metadata.setdefault("generation", 1)
+    metadata.setdefault("creationTimestamp", CREATED)
+    obj.setdefault("spec", {})
+    return obj
+
+
+class World:
+    def __init__(self, objects: Iterable[Object], indexes: Iterable[Index] = ()) -> None:
+        self.objects = {self._key(obj): obj for obj in map(whole, objects)}
+        self._indexes = {(index.kind, index.name): index.keys for index in indexes}
+        self._made = 0
+
+    @staticmethod
+    def _key(obj: Object) -> tuple[str, str, str]:
+        return obj["kind"], namespace_of(obj), name_of(obj)
+
+    def get(self, kind: str, name: str, namespace: str = "") -> Object | None:
+        return self.objects.get((kind, namespace, name))
+
+    def list(self, kind: str, namespace: str | None = None, selector: Selector | None = None) -> Any:
+        return [
+            obj
+            for obj in self.objects.values()
+            if obj["kind"] == kind
+            and (namespace is None or namespace_of(obj) == namespace)
+            and (selector is None or selector.matches(labels_of(obj)))
+        ]
+
+    def owned(self, owner: Object, kind: str) -> Any:
+        return [obj for obj in self.list(kind) if (controller_of(obj) or {}).get("uid") == uid_of(owner)]
+
+    def by_index(self, kind: str, index: str, key: str) -> Any:
+        keys = self._indexes[kind, index]
+        return [obj for obj in self.list(kind) if key in keys(obj)]
+
+    def reconcile(self, controller: Controller, namespace: str, name: str, now: datetime = NOW) -> Any:
+        """Every action, each answered as carried out."""
+        obj = self.get(controller.kind, name, namespace)
+        if obj is not None:
+            return list(controller.reconcile(obj, self, now))
+        assert controller.gone is not None, f"no {controller.kind} {namespace}/{name}"
+        return list(controller.gone((namespace, name), self, now))
+
+    def apply(self, action: Action) -> None:
+        match action:
+            case Create(obj):
+                self._create(obj)
+            case CreateAll(objects):
+                for obj in objects:
+                    self._create(obj)
+            case Update(obj):
+                status = self.objects[self._key(obj)].get("status")
+                self._put(obj if status is None else {**obj, "status": status})
+            case UpdateStatus(obj, status):
+                current = self.objects[self._key(obj)]
+                metadata = {**current["metadata"], "annotations": obj["metadata"].get("annotations")}
+                self._put({**current, "metadata": metadata, "status": status})
+            case Patch(obj, patch):
+                self._put(merged(self.objects[self._key(obj)], patch))
+            case Delete(obj):
+                self.objects.pop(self._key(obj), None)
+            case DeleteAll(objects):
+                for obj in objects:
+                    self.objects.pop(self._key(obj), None)
+            case RecordEvent() | RequeueAfter():
+                pass
+
+    def _create(self, obj: Object) -> None:
+        self._made += 1
+        metadata = obj["metadata"]
+        name = metadata.get("name") or f"{metadata['generateName']}{self._made:05}"
+        self._put(whole({**obj, "metadata": {**metadata, "name": name}}))
+
+    def _put(self, obj: Object) -> None:
+        copy = copy_object(obj)
+        copy["metadata"]["resourceVersion"] = str(int(copy["metadata"]["resourceVersion"]) + 1)
+        self.objects[self._key(copy)] = copy
+
+
+def merged(target: Any, patch: Any) -> Any:
+    """RFC 7396; the revision that a patch names is a precondition, not a change."""
+    if not isinstance(patch, dict):
+        return patch
+    result = dict(target) if isinstance(target, dict) else {}
+    for key, value in patch.items():
+        if value is None:
+            result.pop(key, None)
+        elif key != "resourceVersion":
+            result[key] = merged(result.get(key), value)
+    return result
+
+
+def told(action: Action) -> Object:
+    """An action as a scenario file writes it."""
+    match action:
+        case Create(obj):
+            return {"create": _name(obj), "object": obj}
+        case CreateAll(objects):
+            return {"createAll": len(objects), "object": objects[0]}
+        case Update(obj):
+            return {"update": _name(obj), "object": obj}
+        case UpdateStatus(obj, status):
+            return {"updateStatus": _name(obj), "status": status, "object": obj}
+        case Patch(obj, patch, _, subresource):
+            return {"patch": _name(obj), "with": patch, "subresource": subresource}
+        case Delete(obj, propagation, grace_seconds):
+            return {"delete": _name(obj), "propagation": propagation, "graceSeconds": grace_seconds}
+        case DeleteAll(objects):
+            return {"deleteAll": [name_of(obj) for obj in objects]}
+        case RecordEvent(_, type_, reason, message):
+            return {"event": reason, "type": type_, "message": message}
+        case RequeueAfter(seconds):
+            return {"requeueAfter": seconds}
+
+
+def _name(obj: Object) -> str:
+    metadata = obj["metadata"]
+    return f"{obj['kind']}/{metadata.get('name') or metadata['generateName'] + '*'}"

@@ -31,7 +31,7 @@ from kaa.cri.linux.cgroups import Cgroups
 from kaa.cri.linux.host import HostDevice, HostFacts
 from kaa.cri.linux.libc import open_in_root
 from kaa.cri.linux.processes import ProcessWatch
-from kaa.cri.oci_spec import ContainerView, SandboxView, oci_spec
+from kaa.cri.oci_spec import ContainerView, SandboxView, oci_spec, resources
 from kaa.cri.records import Records
 from kaa.cri.snapshots import Snapshots
 from kaa.cri.users import resolve_user
@@ -326,20 +326,21 @@ class Containers:
         container = self.by_id.get(container_id)
         if container is None:
             return
-        async with container.lock:
+        async with container.lock:  # a start under way has done or failed then
             record = container.record
-            if record.state == CREATED:
-                return
-            if timeout_seconds > 0 and not container.ended.is_set() and record.pid:
-                processes.signal_process(record.pid, processes.signal_number(record.stop_signal))
-                await self._wait_ended(container, timeout_seconds)
-            if not container.ended.is_set():
-                self._kill_all(container)
-                if record.pid:  # if it never got into its cgroup
-                    processes.signal_process(record.pid, signal.SIGKILL)
-                await self._wait_ended(container, KILL_WAIT_SECONDS)
-            if not container.ended.is_set():
-                raise RuntimeFault("DeadlineExceeded", f"container {container_id} has been killed and does not end")
+        # The lock is not held while waiting: a second stop, with less patience, must be able to kill.
+        if record.state == CREATED:
+            return
+        if timeout_seconds > 0 and record.pid:
+            processes.signal_process(record.pid, processes.signal_number(record.stop_signal))
+            await self._wait_ended(container, timeout_seconds)
+        if not container.ended.is_set():
+            self._kill_all(container)
+            if record.pid:  # if it never got into its cgroup
+                processes.signal_process(record.pid, signal.SIGKILL)
+            await self._wait_ended(container, KILL_WAIT_SECONDS)
+        if not container.ended.is_set():
+            raise RuntimeFault("DeadlineExceeded", f"container {container_id} has been killed and does not end")
 
     async def _wait_ended(self, container: Container, seconds: float) -> None:
         try:
@@ -363,19 +364,17 @@ class Containers:
 
     # The rest.
 
-    def update_resources(self, container_id: str, resources: Mapping[str, Any]) -> None:
-        container = self.find(container_id)
-        if container.record.state == EXITED:
-            raise RuntimeFault("Unknown", f"container is in {container.record.state} state")
-        if container.record.state == CREATED:
-            raise RuntimeFault(
-                "Unimplemented", "the resources of a container that is not started are those it is created with"
-            )
+    async def update_resources(self, container_id: str, asked: Mapping[str, Any]) -> None:
+        """Changes the limits of a running container. Only what is given changes."""
+        container = self.running(container_id)
+        bundle = container.bundle
+        file = bundle.directory / "resources.json"
+        file.write_bytes(orjson.dumps(resources(asked, self._host)))
         try:
-            self._cgroups.apply(container.record.cgroup_path, dict(resources))
-        except OSError as e:
+            await bundle.run_runc("update", "--resources", str(file), bundle.container_id)
+        except RuncError as e:
             raise RuntimeFault("Unknown", f"failed to update resources: {e}") from e
-        container.record.resources |= {key: value for key, value in resources.items() if value}
+        container.record.resources |= {key: value for key, value in asked.items() if value}
         self._save(container)
 
     async def sweep(self) -> None:

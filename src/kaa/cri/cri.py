@@ -80,6 +80,10 @@ class ImageService(Protocol):
     async def image_fs_info(self, request: Message) -> Message: ...
 
 
+class PodNetworkError(Exception):
+    """A sandbox that cannot be connected now; the message goes into the pod's event."""
+
+
 class PodNetwork(Protocol):
     """How the runtime connects a sandbox, as CNI's ADD and DEL. The runtime makes and removes the namespace itself."""
 
@@ -87,6 +91,7 @@ class PodNetwork(Protocol):
         """Gives the namespace at `netns_path` its interface, addresses and routes; returns the pod's addresses.
 
         `config` is the PodSandboxConfig (for hostPorts and annotations). Attaching twice gives the same addresses.
+        Raises PodNetworkError.
         """
         ...
 

@@ -237,7 +237,7 @@ class Runtime:
         return answer
 
     async def update_container_resources(self, request: Message) -> Message:
-        self._containers.update_resources(request.get("container_id", ""), request.get("linux") or {})
+        await self._containers.update_resources(request.get("container_id", ""), request.get("linux") or {})
         return {}
 
     async def reopen_container_log(self, request: Message) -> Message:

@@ -16,7 +16,7 @@ from typing import Any
 
 from kaa.cri.bundle import Bundle, RuncError, RunPaths
 from kaa.cri.container_record import SandboxRecord
-from kaa.cri.cri import PodNetwork, RuntimeFault
+from kaa.cri.cri import PodNetwork, PodNetworkError, RuntimeFault
 from kaa.cri.linux import mounts, namespaces, processes
 from kaa.cri.linux.cgroups import Cgroups
 from kaa.cri.linux.processes import ProcessWatch
@@ -107,7 +107,7 @@ class Sandboxes:
                 await self._make(sandbox)
         except BaseException as e:
             await asyncio.shield(self.remove(identifier))
-            if isinstance(e, OSError | RuncError | ValueError):  # a TimeoutError is an OSError
+            if isinstance(e, OSError | RuncError | PodNetworkError):  # a TimeoutError is an OSError
                 raise RuntimeFault("Unknown", f"failed to create the sandbox: {e}") from e
             raise
         return sandbox
@@ -185,7 +185,8 @@ class Sandboxes:
             return
         async with self._lock(sandbox_id):
             self._not_ready(sandbox)
-            await self._network.detach(sandbox_id)
+            if self._own(sandbox, "network"):
+                await self._network.detach(sandbox_id)
             if watch := self._watches.pop(sandbox_id, None):
                 watch.close()
             directory = self._directory(sandbox_id)

@@ -8,8 +8,10 @@ import asyncio
 import subprocess
 from collections.abc import Sequence
 
+from kaa.cri.cri import PodNetworkError
 
-class LinkError(Exception):
+
+class LinkError(PodNetworkError):
     """`ip` refused a command; the message is its own."""
 
 

@@ -14,14 +14,14 @@ import ipaddress
 from collections.abc import Iterable
 from pathlib import Path
 
-from kaa.cri.cri import Message
+from kaa.cri.cri import Message, PodNetworkError
 from kaa.network.links import configure_async
 
 POD_INTERFACE = "eth0"
 MTU = 1500
 
 
-class NoAddressLeft(Exception):
+class NoAddressLeft(PodNetworkError):
     """The node's pod range is used up."""
 
 

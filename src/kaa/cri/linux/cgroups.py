@@ -220,6 +220,7 @@ class LegacyCgroups:
         # One tree a controller; `cpu` and `cpuacct` may be two names of one. All are made, so that a group means
         # the same in each: runc puts its processes into every one, the systemd and unified trees included.
         self._trees = sorted({tree.resolve() for tree in root.iterdir() if (tree / "cgroup.procs").exists()})
+        self._members = root / "pids" if (root / "pids").exists() else self._trees[0]  # where processes are listed
 
     def _directory(self, controller: str, path: str) -> Path:
         return self._root / controller / path.strip("/")
@@ -257,10 +258,10 @@ class LegacyCgroups:
         )
 
     def pids(self, path: str) -> list[int]:
-        return _process_ids(self._directory("pids", path))
+        return _process_ids(self._members / path.strip("/"))
 
     def kill(self, path: str) -> None:
-        _kill_all(self._directory("pids", path))
+        _kill_all(self._members / path.strip("/"))
         # A frozen process takes its SIGKILL only once it is thawed.
         for group in _groups(self._directory("freezer", path)):
             if _read(group / "freezer.state") not in ("", "THAWED"):

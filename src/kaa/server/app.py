@@ -32,6 +32,7 @@ from kaa.server.internal import CacheReader, RegistryWriter
 from kaa.server.listing import Lister
 from kaa.server.metrics import Metrics
 from kaa.server.negotiation import respond_error
+from kaa.server.openapi import OpenAPI
 from kaa.server.registry import Registry
 from kaa.server.request import ANONYMOUS, Attributes, Request, Response, User
 from kaa.server.request_info import RequestInfo, request_info
@@ -88,7 +89,13 @@ class APIServer:
         self._subresources = {**subresources.handlers, **self.chain.subresources}
         self._virtual = {**subresources.virtual, **self.chain.virtual}
         self._definitions = Definitions(self.catalog, self.cache, self.registry, clock)
-        self._discovery = Discovery(self.catalog)
+        self._paths = (
+            Discovery(self.catalog).answer,
+            OpenAPI(self.catalog).answer,
+            self.health.answer,
+            self.metrics.answer,
+            *self.chain.paths,
+        )
         self._in_flight = {True: 0, False: 0}
         self._task: asyncio.Task[None] | None = None
 
@@ -178,7 +185,7 @@ class APIServer:
         """Requests for what is no resource: discovery, health, metrics."""
         if request.method not in ("GET", "HEAD"):
             raise routing.no_such_method()
-        for answer in (self._discovery.answer, self.health.answer, self.metrics.answer, *self.chain.paths):
+        for answer in self._paths:
             response = answer(request)
             if response is not None:
                 return response

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kaa.api.errors import already_exists, conflict, not_found
-from kaa.api.objects import Object
+from kaa.api.objects import Object, copy_object
 from kaa.api.resource import Resource
 from kaa.lib.clock import Clock, rfc3339
 from kaa.server import strategy
@@ -90,24 +90,23 @@ class Registry:
         settle_namespace(obj, resource, namespace)
         metadata = obj["metadata"]
         prefix = "" if metadata.get("name") else metadata.get("generateName") or ""
-        for tries_left in reversed(range(GENERATE_NAME_TRIES if prefix else 1)):
-            if prefix:
+        if not prefix:
+            written = await self._create(resource, namespace, obj, write)
+        else:
+            for _ in range(GENERATE_NAME_TRIES):
                 metadata["name"] = generated_name(prefix, self._clock.random)
-            admission = self._admission_request(resource, write, "CREATE", obj, None)
-            written = await self._create(resource, namespace, admission, write)
-            if written is not None:
-                return written
-            if not tries_left:
-                break
-        raise already_exists(resource.name, resource.group, metadata["name"])
+                # What was filled in for one name must not stay for the next.
+                written = await self._create(resource, namespace, copy_object(obj), write)
+                if written is not None:
+                    break
+        if written is None:
+            raise already_exists(resource.name, resource.group, metadata["name"])
+        return written
 
-    async def _create(
-        self, resource: Resource, namespace: str, admission: AdmissionRequest, write: Write
-    ) -> Written | None:
+    async def _create(self, resource: Resource, namespace: str, obj: Object, write: Write) -> Written | None:
         """One try; None if the name is taken."""
+        admission = self._admission_request(resource, write, "CREATE", obj, None)
         committed = False
-        obj = admission.object
-        assert obj is not None
         try:
             if write.admission is not None:
                 await write.admission.mutate(admission)

@@ -67,7 +67,7 @@ def _endpoint(service: Object, pod: Object) -> Endpoint | None:
 def addresses_of(pod: Object) -> list[str]:
     status = pod.get("status", {})
     listed = [entry["ip"] for entry in status.get("podIPs") or () if entry.get("ip")]
-    return listed or [status["podIP"]] * bool(status.get("podIP"))
+    return listed or ([status["podIP"]] if status.get("podIP") else [])
 
 
 def _ports(service: Object, pod: Object) -> Iterator[Port]:

@@ -91,6 +91,9 @@ class Snapshot:
         if row is None:
             return
         self.present[row] = False
+        self.unschedulable[row] = False
+        self.allocatable[row] = 0
+        self.pod_limit[row] = 0
         self.labels.pop(row, None)
         self._set_taints(row, ())
         self._set_images(row, ())
@@ -216,8 +219,6 @@ class Snapshot:
         if self.present[row] or self._pods_on.get(row):
             return
         self._pods_on.pop(row, None)
-        self.allocatable[row] = 0
-        self.pod_limit[row] = 0
         del self.row_of[self.names[row]]
         self.names[row] = ""
         self._free.append(row)

@@ -1,0 +1,125 @@
+"""Which pod is next, and when one that failed is tried again."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from tests.unit.scheduler.make import pod
+
+from kaa.lib.clock import VirtualClock, VirtualEventLoop
+from kaa.scheduler.framework import ClusterEvent
+from kaa.scheduler.queue import SchedulingQueue
+
+HELPED_BY = {"Fit": frozenset({ClusterEvent.POD_GONE, ClusterEvent.NODE_ADDED})}
+
+
+def play(scenario: Callable[[SchedulingQueue, VirtualClock], Awaitable[None]]) -> None:
+    loop = VirtualEventLoop()
+    clock = VirtualClock(seed=1)
+
+    async def run() -> None:
+        queue = SchedulingQueue(clock, HELPED_BY)
+        try:
+            await asyncio.wait_for(scenario(queue, clock), 3600)
+        finally:
+            queue.close()
+
+    try:
+        loop.run_until_complete(run())
+    finally:
+        loop.close()
+
+
+def test_priority_then_age():
+    """The most important first; among equals the one that has waited longest."""
+
+    async def scenario(queue, clock):
+        for name, priority in (("a", 0), ("b", 10), ("c", 0), ("d", 10)):
+            queue.put(pod(name, priority=priority))
+        assert [(await queue.next()).key[1] for _ in range(4)] == ["b", "d", "a", "c"]
+
+    play(scenario)
+
+
+def test_back_off_grows():
+    """1, 2, 4, 8, 10, 10 seconds between the tries of a pod whose binding fails."""
+
+    async def scenario(queue, clock):
+        queue.put(pod("a"))
+        waits = []
+        for _ in range(6):
+            began = clock.monotonic()
+            await queue.next()
+            waits.append(clock.monotonic() - began)
+            queue.failed(("default", "a"))
+        assert waits == [0, 1, 2, 4, 8, 10]
+
+    play(scenario)
+
+
+def test_an_event_that_helps_brings_a_pod_back():
+    """Not at once: its back-off is served. An event that cannot help leaves it where it is."""
+
+    async def scenario(queue, clock):
+        queue.put(pod("a"))
+        await queue.next()
+        queue.failed(("default", "a"), {"Fit"})
+        queue.moved(ClusterEvent.NODE_TAINTS)
+        await clock.sleep(60)
+        assert queue.active == 0
+        queue.moved(ClusterEvent.NODE_ADDED)
+        assert queue.active == 1
+
+    play(scenario)
+
+
+def test_an_event_during_the_try_counts():
+    """A pod goes while another is found not to fit: the room it leaves must not be missed."""
+
+    async def scenario(queue, clock):
+        queue.put(pod("a"))
+        await queue.next()
+        queue.moved(ClusterEvent.POD_GONE)
+        queue.failed(("default", "a"), {"Fit"})
+        assert (await queue.next()).key == ("default", "a")
+        assert clock.monotonic() == 1
+
+    play(scenario)
+
+
+def test_nobody_waits_for_ever():
+    """After five minutes an unschedulable pod is tried again, whatever happened."""
+
+    async def scenario(queue, clock):
+        queue.put(pod("a"))
+        await queue.next()
+        queue.failed(("default", "a"), {"Fit"})
+        await queue.next()
+        assert clock.monotonic() == 300
+
+    play(scenario)
+
+
+def test_a_pod_that_is_dropped_is_gone():
+    """From wherever it is: active, being tried, backing off, unschedulable."""
+
+    async def scenario(queue, clock):
+        key = ("default", "a")
+        queue.put(pod("a"))
+        queue.drop(key)
+        assert (len(queue), queue.active) == (0, 0)
+        for plugins in ((), {"Fit"}):
+            queue.put(pod("a"))
+            await queue.next()
+            queue.failed(key, plugins)
+            queue.drop(key)
+            queue.moved(ClusterEvent.NODE_ADDED)
+            await clock.sleep(400)
+            assert (len(queue), queue.active) == (0, 0)
+        queue.put(pod("a"))
+        await queue.next()
+        queue.drop(key)
+        queue.failed(key)
+        await clock.sleep(400)
+        assert len(queue) == 0
+
+    play(scenario)

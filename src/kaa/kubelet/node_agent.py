@@ -7,7 +7,7 @@ looked at as often, but written only when something other than its heartbeat tim
 import logging
 
 from kaa.api.errors import APIError
-from kaa.api.objects import Object, copy_object, labels_of, owner_reference
+from kaa.api.objects import Object, condition, copy_object, labels_of, owner_reference
 from kaa.client.informer import Informer
 from kaa.client.rest import Client
 from kaa.client.transport import TransportError
@@ -23,6 +23,8 @@ LEASE_NAMESPACE = "kube-node-lease"
 LEASE_SECONDS = 40
 RENEW_SECONDS = 10.0
 STATUS_SECONDS = 10.0
+UNREADY_SECONDS = 0.1
+"""How often the status is looked at until the node is Ready for the first time, so that it is as soon as it can be."""
 REPORT_SECONDS = 300.0
 RETRY = Backoff(initial_seconds=0.1, limit_seconds=7.0)
 
@@ -45,6 +47,7 @@ class NodeAgent:
         self._options = options
         self._reported: Object = {}
         self._reported_at = float("-inf")
+        self._was_ready = False
         self._facts = machine_facts(options.root_dir)
         self._known: Object = new_node(options, self._facts)
 
@@ -104,10 +107,12 @@ class NodeAgent:
         )
         self._nodes.observe(self._known)
         self._reported, self._reported_at = status, self._clock.monotonic()
+        ready = condition(status.get("conditions"), "Ready")
+        self._was_ready = self._was_ready or (ready is not None and ready["status"] == "True")
 
     async def run_status(self) -> None:
         while True:
-            await self._clock.sleep(STATUS_SECONDS)
+            await self._clock.sleep(STATUS_SECONDS if self._was_ready else UNREADY_SECONDS)
             try:
                 await self.report()
             except (APIError, TransportError, RuntimeFault) as error:

@@ -215,7 +215,7 @@ class _UDP(asyncio.DatagramProtocol):
     def connection_made(self, transport: asyncio.DatagramTransport) -> None:  # type: ignore[override]
         self._transport = transport
 
-    def datagram_received(self, message: bytes, client: tuple[str, int]) -> None:  # type: ignore[override]
+    def datagram_received(self, message: bytes, client: tuple[str, int]) -> None:
         reply = self._server.local_answer(message, tcp=False)
         if reply is None:
             self._tasks.create_task(self._answer_later(message, client))

@@ -18,6 +18,7 @@ MODULES = {
     "k8s.io/kube-aggregator": "v0.37.2",
     "k8s.io/cri-api": "v0.37.2",
     "go.etcd.io/etcd/api/v3": "v3.7.3",
+    "github.com/google/gnostic-models": "v0.7.0",
 }
 
 

@@ -93,5 +93,11 @@ def cri_messages() -> Messages:
 
 
 @cache
+def openapi_messages() -> Messages:
+    """OpenAPI v2 documents as protobuf (gnostic's)."""
+    return Messages(files("kaa.api.generated").joinpath("openapi_v2.txt").read_text())
+
+
+@cache
 def etcd_messages() -> Messages:
     return Messages(files("kaa.api.generated").joinpath("etcd.txt").read_text())

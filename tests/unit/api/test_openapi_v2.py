@@ -1,0 +1,39 @@
+"""OpenAPI v2: the same facts in the older notation, and in gnostic's protobuf."""
+
+import re
+
+import orjson
+
+from kaa.api.kinds import builtin_catalog
+from kaa.api.messages import openapi_messages
+from kaa.api.openapi_v2 import document_v2, encode_v2
+
+DOCUMENT = document_v2(builtin_catalog(), server_version="v1.37.0")
+
+
+def test_document_is_whole() -> None:
+    """Every reference is a definition, and none of v3's notation is left."""
+    text = orjson.dumps(DOCUMENT).decode()
+    assert set(re.findall(r'#/definitions/([^"]+)', text)) <= set(DOCUMENT["definitions"])
+    assert "#/components" not in text
+    assert "oneOf" not in text
+    pod = DOCUMENT["definitions"]["io.k8s.api.core.v1.PodSpec"]
+    assert pod["properties"]["containers"]["items"] == {"$ref": "#/definitions/io.k8s.api.core.v1.Container"}
+
+
+def test_protobuf_says_the_same() -> None:
+    """A client that reads protobuf finds the kinds, their fields and their merge keys."""
+    decoded = openapi_messages().decode("Document", encode_v2(DOCUMENT))
+    definitions = {d["name"]: d["value"] for d in decoded["definitions"]["additional_properties"]}
+    assert set(definitions) == set(DOCUMENT["definitions"])
+    spec = definitions["io.k8s.api.core.v1.PodSpec"]
+    fields = {p["name"]: p["value"] for p in spec["properties"]["additional_properties"]}
+    containers = fields["containers"]
+    assert containers["type"] == {"value": ["array"]}
+    assert containers["items"]["schema"][0]["_ref"] == "#/definitions/io.k8s.api.core.v1.Container"
+    extensions = {e["name"]: orjson.loads(e["value"]["yaml"]) for e in containers["vendor_extension"]}
+    assert extensions["x-kubernetes-patch-merge-key"] == "name"
+    assert {path["name"] for path in decoded["paths"]["path"]} == set(DOCUMENT["paths"])
+    patch = next(p for p in decoded["paths"]["path"] if p["name"].endswith("/pods/{name}"))["value"]["patch"]
+    names = [p["parameter"]["non_body_parameter"]["query_parameter_sub_schema"]["name"] for p in patch["parameters"]]
+    assert "dryRun" in names

@@ -4,6 +4,7 @@ import copy
 
 import pytest
 
+from kaa.api.kinds import builtin_catalog
 from kaa.api.objects import Object
 from kaa.api.strategies.cluster import prepare_namespace_for_create, prepare_namespace_for_update
 from kaa.api.strategies.pods import pod_grace_seconds, prepare_pod_for_create, qos_class
@@ -78,10 +79,20 @@ def test_a_namespace_keeps_its_finalizer() -> None:
     """The contents are deleted before the namespace is: an update can't take the finalizer off."""
     namespace: Object = {"spec": {}}
     prepare_namespace_for_create(namespace)
-    assert namespace == {"spec": {"finalizers": ["kubernetes"]}}
+    assert namespace == {"spec": {"finalizers": ["kubernetes"]}, "status": {"phase": "Active"}}
     new: Object = {"spec": {}}
     prepare_namespace_for_update(new, namespace)
-    assert new == namespace
+    assert new == {"spec": {"finalizers": ["kubernetes"]}}
+
+
+@pytest.mark.parametrize("kind", ["PersistentVolumeClaim", "PersistentVolume"])
+def test_a_volume_begins_pending(kind: str) -> None:
+    """Nobody can create a claim or a volume that is bound already."""
+    prepare = builtin_catalog().named(kind).prepare_for_create
+    assert prepare is not None
+    obj: Object = {"spec": {}, "status": {"phase": "Bound"}}
+    prepare(obj)
+    assert obj["status"] == {"phase": "Pending"}
 
 
 def test_a_deployments_annotations_count_as_a_change() -> None:

@@ -2,7 +2,7 @@
 
 from kaa.api import defaults, printing, validation
 from kaa.api.resource import ALL_VERBS, SCALE, STATUS, GroupVersion, Resource, Subresource
-from kaa.api.strategies.cluster import prepare_namespace_for_create, prepare_namespace_for_update
+from kaa.api.strategies.cluster import begin_pending, prepare_namespace_for_create, prepare_namespace_for_update
 from kaa.api.strategies.pods import pod_grace_seconds, prepare_pod_for_create
 from kaa.api.strategies.services import prepare_service_for_update
 from kaa.api.validation.names import dns_label
@@ -125,6 +125,7 @@ V1 = GroupVersion(
         ),
         Resource(
             kind="PersistentVolumeClaim",
+            prepare_for_create=begin_pending,
             columns=printing.storage.PERSISTENT_VOLUME_CLAIM,
             defaults=defaults.storage.PERSISTENT_VOLUME_CLAIM,
             validate=validator(validation.storage.PERSISTENT_VOLUME_CLAIM),
@@ -135,6 +136,7 @@ V1 = GroupVersion(
         ),
         Resource(
             kind="PersistentVolume",
+            prepare_for_create=begin_pending,
             columns=printing.storage.PERSISTENT_VOLUME,
             defaults=defaults.storage.PERSISTENT_VOLUME,
             validate=validation.storage.validate_volume,

@@ -3,10 +3,14 @@
 The name in the path may say more: `[scheme:]name[:port]`, as in `https:web:8443` or `web:http`. A node's proxy is its
 kubelet's API; a pod's goes to the pod's address; a Service's to one of its ready endpoints. The rest of the path, the
 query, the method and the body go through unchanged; WebSockets do, too.
+
+Addresses come from objects that people write: one that means this machine itself is refused, or the proxy would open
+everything that listens only here.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from ipaddress import ip_address
 from random import Random
 from urllib.parse import quote
 
@@ -46,7 +50,10 @@ class Reference:
 
 
 class Proxy:
-    def __init__(self, reader: Reader, backends: Backends, rng: Random) -> None:
+    def __init__(
+        self, reader: Reader, backends: Backends, rng: Random, may_reach: Callable[[str], bool] | None = None
+    ) -> None:
+        self._may_reach = may_reach or is_proxyable
         self._reader = reader
         self._backends = backends
         self._random = rng
@@ -56,7 +63,8 @@ class Proxy:
         return {(kind, "proxy"): self.handle for kind in self._targets}
 
     async def handle(self, request: Request, attributes: Attributes, resource: Resource) -> Response:
-        path = path_behind(request.path, resource.path(attributes.namespace, attributes.name, "proxy"))
+        own = resource.path(attributes.namespace, attributes.name, "proxy").strip("/").count("/") + 1
+        path = path_behind(request.path, own)
         if not path and request.method in ("GET", "HEAD"):
             # Relative links of what is served at the root would point outside without the slash.
             return Response(301, headers={"location": _with_query(quote(request.path) + "/", request)})
@@ -76,7 +84,7 @@ class Proxy:
         target = self._backends.kubelet(reference.name)
         if not reference.port or reference.port == str(target.port):
             return target
-        return _target(reference.scheme, target.host, _number(reference.port))
+        return self._target(reference.scheme, target.host, _number(reference.port))
 
     def _pod(self, reference: Reference, namespace: str) -> Target:
         pod = self._reader.get("Pod", reference.name, namespace)
@@ -85,7 +93,7 @@ class Proxy:
         address = (pod.get("status") or {}).get("podIP", "")
         if not address:
             raise APIError("ServiceUnavailable", f'pod "{reference.name}" has no address yet')
-        return _target(reference.scheme, address, pod_port(pod, reference))
+        return self._target(reference.scheme, address, pod_port(pod, reference))
 
     def _service(self, reference: Reference, namespace: str) -> Target:
         service = self._reader.get("Service", reference.name, namespace)
@@ -97,12 +105,33 @@ class Proxy:
         if not endpoints:
             raise APIError("ServiceUnavailable", f'no endpoints available for service "{reference.name}"')
         address, port = self._random.choice(endpoints)
-        return _target(reference.scheme, address, port)
+        return self._target(reference.scheme, address, port)
+
+    def _target(self, scheme: str, host: str, port: int) -> Target:
+        if not self._may_reach(host):
+            raise bad_request("address not allowed")
+        return Target(host, port, insecure_context() if scheme == "https" else None)
 
 
-def path_behind(path: str, base: str) -> str:
-    """What follows `<base>` in the request's path, with its slash; "" if nothing does."""
-    return path[len(base) :] if path.startswith(base) else ""
+def path_behind(path: str, segments: int) -> str:
+    """What follows that many segments of the path, with its slash; "" if nothing does."""
+    position = 0
+    for _ in range(segments):
+        while path.startswith("/", position):
+            position += 1
+        position = path.find("/", position)
+        if position < 0:
+            return ""
+    return path[position:]
+
+
+def is_proxyable(address: str) -> bool:
+    """Neither loopback nor link-local, and an address at all: a name could mean anything by the time it is used."""
+    try:
+        parsed = ip_address(address)
+    except ValueError:
+        return False
+    return not (parsed.is_loopback or parsed.is_link_local or parsed.is_multicast or parsed.is_unspecified)
 
 
 def pod_port(pod: Object, reference: Reference) -> int:
@@ -134,10 +163,6 @@ def ready_endpoints(slices: list[Object], service: str, port_name: str) -> Itera
         for endpoint in endpoint_slice.get("endpoints") or ():
             if (endpoint.get("conditions") or {}).get("ready") is not False:
                 yield from ((address, number) for address in endpoint["addresses"] for number in numbers)
-
-
-def _target(scheme: str, host: str, port: int) -> Target:
-    return Target(host, port, insecure_context() if scheme == "https" else None)
 
 
 def _number(port: str) -> int:

@@ -9,6 +9,8 @@ import asyncio
 from collections.abc import Iterable, Mapping
 
 from kaa.api.errors import APIError
+from kaa.server.authentication import WEBSOCKET_BEARER
+from kaa.server.authentication.credentials import header_values
 from kaa.server.backends import BUFFER_BYTES, Backends, Target, unreachable
 from kaa.server.request import Request, Response
 
@@ -19,6 +21,8 @@ SWITCHING_PROTOCOLS = 101
 NOT_FORWARDED = ("authorization", "content-length", "host", "transfer-encoding")
 """Headers that are the server's own business; so is all of `impersonate-*` and `x-remote-*`."""
 NOT_FORWARDED_PREFIXES = ("impersonate-", "x-remote-")
+WEBSOCKET_PROTOCOLS = "sec-websocket-protocol"
+"""One of these may be a bearer token (see authentication), which stays here."""
 
 
 def is_upgrade(request: Request) -> bool:
@@ -29,11 +33,15 @@ def is_upgrade(request: Request) -> bool:
 def forwarded_headers(headers: Mapping[str, str], drop: Iterable[str] = ()) -> dict[str, str]:
     """What a backend may see of a client's headers."""
     dropped = {*NOT_FORWARDED, *drop}
-    return {
+    seen = {
         name: value
         for name, value in headers.items()
         if name not in dropped and not name.startswith(NOT_FORWARDED_PREFIXES)
     }
+    if WEBSOCKET_PROTOCOLS in seen:
+        protocols = header_values(seen, WEBSOCKET_PROTOCOLS)
+        seen[WEBSOCKET_PROTOCOLS] = ", ".join(p for p in protocols if not p.startswith(WEBSOCKET_BEARER))
+    return seen
 
 
 async def pass_through(request: Request, backends: Backends, target: Target, path: str) -> Response:

@@ -90,6 +90,8 @@ def test_what_a_backend_may_see() -> None:
     headers = {"authorization": "x", "x-remote-user": "root", "impersonate-user": "y", "host": "z", "x-kept": "1"}
     assert forwarded_headers(headers) == {"x-kept": "1"}
     assert forwarded_headers(headers, ["x-kept"]) == {}
+    protocols = {"sec-websocket-protocol": "v5.channel.k8s.io,base64url.bearer.authorization.k8s.io.c2VjcmV0"}
+    assert forwarded_headers(protocols) == {"sec-websocket-protocol": "v5.channel.k8s.io"}
 
 
 @pytest.mark.parametrize(

@@ -5,12 +5,21 @@ adopted, what is held but no longer matches is released; both are patches that f
 has changed meanwhile. An owner that is being deleted adopts nothing: the garbage collector may just have orphaned it.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from kaa.api.objects import Object, controller_of, is_being_deleted, name_of, owner_reference, owner_references, uid_of
+from kaa.api.objects import (
+    Object,
+    controller_of,
+    is_being_deleted,
+    name_of,
+    namespace_of,
+    owner_reference,
+    owner_references,
+    uid_of,
+)
 from kaa.controllers.actions import Patch
-from kaa.controllers.controller import Actions, selects
+from kaa.controllers.controller import Actions, Index, View, selects
 
 GONE_OR_CHANGED = frozenset({"NotFound", "Conflict", "Invalid"})
 """Refusals that mean the object has moved on: its own next change starts another reconcile."""
@@ -27,10 +36,23 @@ class Claim:
             _refusal = yield patch
 
 
-def claim(owner: Object, candidates: Iterable[Object]) -> Claim:
-    """`candidates` are objects of the owner's namespace, its own and orphans at least."""
+ORPHANS = "orphans"
+
+
+def orphans(kind: str) -> Index:
+    """Objects that have no controller, by namespace: the ones that can be adopted, mostly none."""
+
+    def keys(obj: Object) -> Iterator[str]:
+        if controller_of(obj) is None:
+            yield namespace_of(obj)
+
+    return Index(kind, ORPHANS, keys)
+
+
+def claim(owner: Object, kind: str, view: View) -> Claim:
+    """What of that kind the owner holds. Its row must have the index `orphans(kind)`."""
     result = Claim()
-    for obj in candidates:
+    for obj in (*view.owned(owner, kind), *view.by_index(kind, ORPHANS, namespace_of(owner))):
         ref = controller_of(obj)
         matches = selects(owner["spec"].get("selector"), obj)
         if ref is not None and ref["uid"] == uid_of(owner):

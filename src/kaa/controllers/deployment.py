@@ -29,7 +29,7 @@ from kaa.controllers.actions import (
     Update,
     UpdateStatus,
 )
-from kaa.controllers.claims import claim
+from kaa.controllers.claims import claim, orphans
 from kaa.controllers.controller import Actions, Controller, Key, View, Watch, deletion, owned
 from kaa.controllers.deployment_revisions import (
     REVISION,
@@ -67,7 +67,7 @@ ALREADY_EXISTS = frozenset({"AlreadyExists"})
 
 
 def reconcile(deployment: Object, view: View, now: datetime) -> Actions:
-    claimed = claim(deployment, view.list("ReplicaSet", namespace_of(deployment)))
+    claimed = claim(deployment, "ReplicaSet", view)
     yield from claimed.settle()
     new = new_set(deployment, claimed.held)
     old = [rs for rs in claimed.held if rs is not new]
@@ -249,5 +249,6 @@ CONTROLLER = Controller(
     name="deployment",
     kind="Deployment",
     watches=(owned("ReplicaSet", by="Deployment"), Watch("Pod", owner_of_pod, when=deletion)),
+    indexes=(orphans("ReplicaSet"),),
     reconcile=reconcile,
 )

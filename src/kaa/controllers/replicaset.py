@@ -23,7 +23,7 @@ from kaa.api.objects import (
     namespace_of,
 )
 from kaa.controllers.actions import Announcement, CreateAll, DeleteAll, RequeueAfter, UpdateStatus
-from kaa.controllers.claims import claim
+from kaa.controllers.claims import claim, orphans
 from kaa.controllers.controller import Actions, Controller, View, owned
 from kaa.controllers.pods import (
     is_active,
@@ -44,9 +44,10 @@ PHASE_ORDER = {"Pending": 0, "Unknown": 1, "Running": 2}
 
 
 def reconcile(rs: Object, view: View, now: datetime) -> Actions:
-    claimed = claim(rs, [pod for pod in view.list("Pod", namespace_of(rs)) if not is_terminal(pod)])
+    claimed = claim(rs, "Pod", view)
     yield from claimed.settle()
-    pods = [pod for pod in claimed.held if is_active(pod)]
+    held = [pod for pod in claimed.held if not is_terminal(pod)]
+    pods = [pod for pod in held if is_active(pod)]
     failure: tuple[str, APIError] | None = None
     if not is_being_deleted(rs):
         missing = replicas_of(rs) - len(pods)
@@ -57,7 +58,7 @@ def reconcile(rs: Object, view: View, now: datetime) -> Actions:
             related = related_pods(rs, view)
             refused = yield DeleteAll(tuple(surplus(pods, related, min(-missing, BURST), now)), deletion(rs))
             failure = ("FailedDelete", refused) if refused is not None else None
-    status = status_of(rs, claimed.held, failure, now)
+    status = status_of(rs, held, failure, now)
     if status != rs.get("status", {}):
         yield UpdateStatus(rs, status)
     if (delay := next_availability(rs, pods, now)) is not None:
@@ -182,5 +183,6 @@ CONTROLLER = Controller(
     name="replicaset",
     kind="ReplicaSet",
     watches=(owned("Pod", by="ReplicaSet"),),
+    indexes=(orphans("Pod"),),
     reconcile=reconcile,
 )

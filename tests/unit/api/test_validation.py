@@ -476,6 +476,11 @@ def test_workloads(kind: str, obj: Object, expected: list[str]) -> None:
             ['endpoints[0].addresses[0]: Invalid value: "::1": must be an IPv4 address'],
         ),
         (
+            "EndpointSlice",
+            {"addressType": "IPv4", "endpoints": [{"addresses": ["10.0.0.1"]}] * 1001},
+            ["endpoints: Too many: 1001: must have at most 1000 items"],
+        ),
+        (
             "Node",
             {"spec": {"taints": [{"key": "a", "effect": "Odd"}]}},
             [

@@ -1,8 +1,8 @@
-"""Defaults of namespaces, nodes, secrets, quotas, roles, classes and tokens."""
+"""Defaults of namespaces, nodes, secrets, quotas, roles, leases and classes."""
 
 from base64 import b64encode
 
-from kaa.api.defaults.pods import TOKEN_SECONDS, canonical_map
+from kaa.api.defaults.pods import canonical_map
 from kaa.api.defaults.walker import EMPTY, compile_defaults, created
 from kaa.api.objects import Object
 
@@ -82,6 +82,3 @@ PRIORITY_CLASS = compile_defaults({"preemptionPolicy": "PreemptLowerPriority"})
 CERTIFICATE_SIGNING_REQUEST = compile_defaults({"spec": EMPTY, "status": EMPTY})
 POD_CERTIFICATE_REQUEST = compile_defaults({"spec": created({"maxExpirationSeconds": 86400}), "status": EMPTY})
 LEASE = compile_defaults({"spec": EMPTY})
-TOKEN_REQUEST = compile_defaults(
-    {"spec": created({"expirationSeconds": TOKEN_SECONDS, "": lambda spec: spec.setdefault("boundObjectRef", None)})}
-)

@@ -227,5 +227,3 @@ HPA_SIZES = (
 
 HPA_V2 = (NAME, text("Reference", scale_target), text("Targets", metrics_cell), *HPA_SIZES)
 HPA_V1 = (NAME, text("Reference", scale_target), text("Targets", utilization_cell), *HPA_SIZES)
-
-SCALE = (NAME, number("Desired", "spec.replicas"), number("Available", "status.replicas"), AGE)

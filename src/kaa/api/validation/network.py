@@ -5,7 +5,7 @@ from typing import Any
 
 from kaa.api.objects import Object
 from kaa.api.validation.containers import port_or_name
-from kaa.api.validation.fields import IMMUTABLE, duplicate, forbidden, invalid, not_supported, required
+from kaa.api.validation.fields import IMMUTABLE, duplicate, forbidden, invalid, not_supported, required, too_many
 from kaa.api.validation.metadata import check_labels, check_selector
 from kaa.api.validation.names import cidr, dns_label, dns_subdomain, ip_address, wildcard_subdomain
 from kaa.api.validation.walker import (
@@ -151,11 +151,15 @@ FAMILIES = {"IPv4": 4, "IPv6": 6}
 
 def slice_addresses(endpoint_slice: Any, path: str, errors: Errors) -> None:
     """Addresses are of the slice's type, and every endpoint has one."""
-    kind = endpoint_slice.get("addressType")
-    for i, endpoint in enumerate(endpoint_slice.get("endpoints") or ()):
+    kind, endpoints = endpoint_slice.get("addressType"), endpoint_slice.get("endpoints") or ()
+    if len(endpoints) > MAX_ENDPOINTS:
+        errors.append(too_many("endpoints", len(endpoints), MAX_ENDPOINTS))
+    for i, endpoint in enumerate(endpoints):
         addresses = endpoint.get("addresses") or ()
         if not addresses:
             errors.append(required(f"endpoints[{i}].addresses", "must contain at least 1 address"))
+        if len(addresses) > MAX_SLICE_ADDRESSES:
+            errors.append(too_many(f"endpoints[{i}].addresses", len(addresses), MAX_SLICE_ADDRESSES))
         for j, address in enumerate(addresses):
             errors += [invalid(f"endpoints[{i}].addresses[{j}]", address, p) for p in address_problems(kind, address)]
 

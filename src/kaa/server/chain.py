@@ -61,7 +61,9 @@ class Reader(Protocol):
         """`kind` is named as in `Catalog.named`."""
         ...
 
-    def list(self, kind: str, namespace: str | None = None) -> list[Object]: ...
+    def list(self, kind: str, namespace: str | None = None, fields: Mapping[str, str] | None = None) -> list[Object]:
+        """`fields` are selectable fields and their values: what differs is not even decoded."""
+        ...
 
     def revision(self, kind: str) -> int:
         """The revision of the kind's last change: what is derived from its objects is good until it moves."""

@@ -1,6 +1,7 @@
 """How the server itself reads and writes: `Reader` over the watch cache, `Writer` over the registry."""
 
 from collections import OrderedDict
+from collections.abc import Mapping
 
 from kaa.api.decode import IGNORE
 from kaa.api.objects import Object, copy_object, name_of, namespace_of
@@ -26,8 +27,11 @@ class CacheReader:
         entry = self._cache.kind(resource).entries.get(key_of(resource, namespace, name))
         return None if entry is None else self._object(kind, entry)
 
-    def list(self, kind: str, namespace: str | None = None) -> list[Object]:
+    def list(self, kind: str, namespace: str | None = None, fields: Mapping[str, str] | None = None) -> list[Object]:
         entries = self._cache.kind(self._catalog.named(kind)).select(namespace or "")
+        if fields:
+            wanted = fields.items()
+            entries = (e for e in entries if all(e.fields.get(path) == value for path, value in wanted))
         return [self._object(kind, entry) for entry in entries]
 
     def revision(self, kind: str) -> int:

@@ -1,7 +1,8 @@
 """What the security tests share: objects in memory instead of a server's cache, and a clock that stands still."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -37,12 +38,20 @@ class MemoryReader:
     def get(self, kind: str, name: str, namespace: str = "") -> Object | None:
         return self.objects.get((kind, namespace, name))
 
-    def list(self, kind: str, namespace: str | None = None) -> list[Object]:
+    def list(self, kind: str, namespace: str | None = None, fields: Mapping[str, str] | None = None) -> list[Object]:
         items: Iterable[tuple[tuple[str, str, str], Object]] = sorted(self.objects.items())
-        return [obj for (k, ns, _), obj in items if k == kind and namespace in (None, ns)]
+        listed = [obj for (k, ns, _), obj in items if k == kind and namespace in (None, ns)]
+        return [obj for obj in listed if all(field_of(obj, path) == v for path, v in (fields or {}).items())]
 
     def revision(self, kind: str) -> int:
         return self.changes
+
+
+def field_of(obj: Object, path: str) -> str:
+    found: Any = obj
+    for part in path.split("."):
+        found = (found or {}).get(part)
+    return found or ""
 
 
 class StoppedClock(VirtualClock):

@@ -52,9 +52,8 @@ class NodeAuthorizer:
             return False, objection
         return any(rule.allows(attributes) for rule in self._rules), ""
 
-    def _pods(self, node: str, namespace: str | None = None) -> Iterator[Object]:
-        pods = self._reader.list("Pod", namespace)
-        return (pod for pod in pods if pod["spec"].get("nodeName") == node)
+    def _pods(self, node: str, namespace: str | None = None) -> list[Object]:
+        return self._reader.list("Pod", namespace, {"spec.nodeName": node})
 
     def _referenced(self, node: str, attributes: Attributes) -> str:
         """Something in a pod's namespace that the pod names."""

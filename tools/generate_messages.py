@@ -1,4 +1,4 @@
-"""Writes the message tables of the CRI, etcd and OpenAPI v2 from their published .proto files: `update`, or `verify`.
+"""Writes the message tables of etcd and OpenAPI v2 from their published .proto files: `update`, or `verify`.
 
 Names, numbers and types only; the format is told in src/kaa/api/messages.py.
 """
@@ -12,7 +12,6 @@ from go_types import module_directory
 
 GENERATED = Path(__file__).parent.parent / "src/kaa/api/generated"
 SOURCES = {
-    "cri.txt": ("k8s.io/cri-api", ("pkg/apis/runtime/v1/api.proto",)),
     "openapi_v2.txt": ("github.com/google/gnostic-models", ("openapiv2/OpenAPIv2.proto",)),
     "etcd.txt": ("go.etcd.io/etcd/api/v3", ("mvccpb/kv.proto", "authpb/auth.proto", "etcdserverpb/rpc.proto")),
 }

@@ -1,11 +1,11 @@
-"""The messages of gRPC services (the CRI's, etcd's): dicts with the .proto's field names, to bytes and back.
+"""Messages of published .proto files (etcd's, OpenAPI v2's): dicts with the .proto's field names, to bytes and back.
 
 Enumerations are names, int64 is int, bytes are bytes. A field at its default may be absent, in both directions: proto3
 does not tell the two apart. `generated/<name>.txt` has a block for each message, enumeration and service:
 
-    message Mount                       enum ContainerState          service runtime.v1.RuntimeService
-    container_path 1 string             CONTAINER_CREATED 0          Version VersionRequest VersionResponse
-    options 7 []string                  CONTAINER_RUNNING 1          GetContainerEvents GetEventsRequest ... stream
+    message Compare                     enum Compare.CompareTarget    service etcdserverpb.Watch
+    key 3 bytes                         VERSION 0                     Watch WatchRequest WatchResponse ... stream
+    mod_revision 6 int64                CREATE 1
 
 A message is compiled when it is first used.
 """
@@ -22,7 +22,7 @@ from kaa.api.wire import MAP, ONCE, REPEATED, Message, ValueType, WireField
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """One method of a service: `path` is gRPC's, e.g. /runtime.v1.RuntimeService/Version."""
+    """One method of a service: `path` is gRPC's, e.g. /etcdserverpb.KV/Range."""
 
     name: str
     path: str
@@ -85,11 +85,6 @@ class Messages:
 def _method(service: str, line: str) -> Method:
     name, request, response, *streams = line.split(" ")
     return Method(name, f"/{service}/{name}", request, response, "client-stream" in streams, "stream" in streams)
-
-
-@cache
-def cri_messages() -> Messages:
-    return Messages(files("kaa.api.generated").joinpath("cri.txt").read_text())
 
 
 @cache

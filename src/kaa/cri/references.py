@@ -48,8 +48,8 @@ def parse_reference(text: str) -> Reference:
     if at and not _DIGEST.fullmatch(digest):
         raise ValueError(f'could not parse reference "{text}": invalid reference format')
     head, colon, tag = name.rpartition(":")
-    if not colon or "/" in tag:
-        head, tag = name, ""
+    if not colon or "/" in tag:  # no colon, or one before a port
+        head, tag, colon = name, "", ""
     domain, slash, path = head.partition("/")
     looks_like_domain = "." in domain or ":" in domain or domain == "localhost" or domain != domain.lower()
     if not slash or not looks_like_domain:
@@ -62,7 +62,7 @@ def parse_reference(text: str) -> Reference:
         raise ValueError(
             f'could not parse reference "{text}": invalid reference format: repository name must be lowercase'
         )
-    well_formed = _DOMAIN.fullmatch(domain) and _PATH.fullmatch(path) and (not tag or _TAG.fullmatch(tag))
+    well_formed = _DOMAIN.fullmatch(domain) and _PATH.fullmatch(path) and (not colon or _TAG.fullmatch(tag))
     if not well_formed or len(domain) + 1 + len(path) > NAME_LIMIT:
         raise ValueError(f'could not parse reference "{text}": invalid reference format')
     return Reference(domain, path, "" if digest else tag or DEFAULT_TAG, digest)

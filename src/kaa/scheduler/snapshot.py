@@ -41,12 +41,12 @@ class Snapshot:
         self.row_of: dict[str, int] = {}
         self.labels: dict[int, Mapping[str, str]] = {}  # of present nodes
         self.pods: dict[tuple[str, str], tuple[PodInfo, int]] = {}
-        self.resources: dict[str, int] = {CPU: 0, MEMORY: 1}  # a resource's column in allocatable and requested
+        self.resources: dict[str, int] = {CPU: 0, MEMORY: 1}  # a resource's place in allocatable and requested
         self.present: Rows = np.zeros(FIRST_ROWS, np.bool_)
         self.unschedulable: Rows = np.zeros(FIRST_ROWS, np.bool_)
-        self.allocatable: Ints = np.zeros((FIRST_ROWS, FIRST_RESOURCES), np.int64)
-        self.requested: Ints = np.zeros((FIRST_ROWS, FIRST_RESOURCES), np.int64)
-        self.nonzero: Ints = np.zeros((FIRST_ROWS, 2), np.int64)  # cpu, memory
+        self.allocatable: Ints = np.zeros((FIRST_RESOURCES, FIRST_ROWS), np.int64)
+        self.requested: Ints = np.zeros((FIRST_RESOURCES, FIRST_ROWS), np.int64)
+        self.nonzero: Ints = np.zeros((2, FIRST_ROWS), np.int64)  # cpu, memory
         self.pod_count: Ints = np.zeros(FIRST_ROWS, np.int64)
         self.pod_limit: Ints = np.zeros(FIRST_ROWS, np.int64)
         self.taints: dict[Taint, Rows] = {}
@@ -79,8 +79,8 @@ class Snapshot:
         allocatable = amounts(status.get("allocatable") or status.get("capacity"))
         self.pod_limit[row] = allocatable.pop(PODS, 0)
         columns = [self._resource(resource) for resource in allocatable]
-        self.allocatable[row] = 0
-        self.allocatable[row, columns] = list(allocatable.values())
+        self.allocatable[:, row] = 0
+        self.allocatable[columns, row] = list(allocatable.values())
         self._set_taints(row, node["spec"].get("taints") or ())
         self._set_images(row, status.get("images") or ())
         for domains in self._domains.values():
@@ -92,7 +92,7 @@ class Snapshot:
             return
         self.present[row] = False
         self.unschedulable[row] = False
-        self.allocatable[row] = 0
+        self.allocatable[:, row] = 0
         self.pod_limit[row] = 0
         self.labels.pop(row, None)
         self._set_taints(row, ())
@@ -147,9 +147,9 @@ class Snapshot:
     def _count(self, pod: PodInfo, row: int, sign: int) -> None:
         for resource, amount in pod.requests.items():
             column = self._resource(resource)
-            self.requested[row, column] += sign * amount
-        self.nonzero[row, 0] += sign * pod.nonzero[0]
-        self.nonzero[row, 1] += sign * pod.nonzero[1]
+            self.requested[column, row] += sign * amount
+        self.nonzero[0, row] += sign * pod.nonzero[0]
+        self.nonzero[1, row] += sign * pod.nonzero[1]
         self.pod_count[row] += sign
         for pods_that, column_of_counts in self._counts.items():
             if pods_that.holds(pod):
@@ -239,14 +239,14 @@ class Snapshot:
         column = self.resources.get(name)
         if column is None:
             column = self.resources[name] = len(self.resources)
-            if column == self.allocatable.shape[1]:
-                self.allocatable = np.concatenate([self.allocatable, np.zeros_like(self.allocatable)], axis=1)
-                self.requested = np.concatenate([self.requested, np.zeros_like(self.requested)], axis=1)
+            if column == len(self.allocatable):
+                self.allocatable = np.concatenate([self.allocatable, np.zeros_like(self.allocatable)])
+                self.requested = np.concatenate([self.requested, np.zeros_like(self.requested)])
         return column
 
 
 def _doubled(column: Any, fill: int = 0) -> Any:
-    return np.concatenate([column, np.full_like(column, fill)])
+    return np.concatenate([column, np.full_like(column, fill)], axis=-1)
 
 
 def _keep(kept: OrderedDict[Any, Any], key: Any, value: Any) -> None:

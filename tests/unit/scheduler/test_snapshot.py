@@ -51,7 +51,7 @@ def compare(kept, nodes, pods, web):
         other = fresh.row_of[name]
         assert kept.names[row] == name
         for column in ("present", "allocatable", "requested", "nonzero", "pod_count", "pod_limit"):
-            assert np.array_equal(getattr(kept, column)[row], getattr(fresh, column)[other]), (column, name)
+            assert np.array_equal(getattr(kept, column)[..., row], getattr(fresh, column)[..., other]), (column, name)
         assert {t for t, rows in kept.taints.items() if rows[row]} == {
             t for t, rows in fresh.taints.items() if rows[other]
         }

@@ -7,15 +7,14 @@ import numpy as np
 
 from kaa.scheduler.derived import Rows
 from kaa.scheduler.framework import MAX_SCORE, Plugin, Scores
-from kaa.scheduler.plugins.node_resources_fit import load
+from kaa.scheduler.plugins.node_resources_fit import shares_used
 from kaa.scheduler.pod_info import PodInfo
 from kaa.scheduler.snapshot import Snapshot
 
 
 def score(pod: PodInfo, snapshot: Snapshot, rows: Rows) -> Scores | None:
-    allocatable, wanted = load(pod, snapshot)
-    shares = np.minimum(wanted / np.maximum(allocatable, 1), 1.0)
-    balance: Scores = np.floor((1.0 - np.abs(shares[:, 0] - shares[:, 1]) / 2) * MAX_SCORE)
+    cpu, memory = shares_used(pod, snapshot)
+    balance: Scores = np.floor((1.0 - np.abs(cpu - memory) / 2) * MAX_SCORE)
     return balance
 
 

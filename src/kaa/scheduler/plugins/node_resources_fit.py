@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from kaa.scheduler.derived import Ints, Rows
+from kaa.scheduler.derived import Rows
 from kaa.scheduler.framework import MAX_SCORE, ClusterEvent, Plugin, Rejection, Scores
 from kaa.scheduler.pod_info import PodInfo
 from kaa.scheduler.snapshot import Snapshot
@@ -17,25 +17,23 @@ def reject(pod: PodInfo, snapshot: Snapshot) -> Iterator[Rejection]:
         if column is None:
             yield Rejection(snapshot.present, f"Insufficient {resource}", resolvable=False)
             continue
-        allocatable = snapshot.allocatable[:, column]
-        short = amount > allocatable - snapshot.requested[:, column]
+        allocatable = snapshot.allocatable[column]
+        short = amount > allocatable - snapshot.requested[column]
         # What is more than the whole node has, no preemption can free.
         too_large = amount > allocatable
         yield Rejection(short & too_large, f"Insufficient {resource}", resolvable=False)
         yield Rejection(short & ~too_large, f"Insufficient {resource}")
 
 
-def load(pod: PodInfo, snapshot: Snapshot) -> tuple[Ints, Ints]:
-    """(allocatable, requested with this pod) of cpu and memory, a column each."""
-    wanted = snapshot.nonzero + np.array(pod.nonzero, np.int64)
-    return snapshot.allocatable[:, :2], wanted
+def shares_used(pod: PodInfo, snapshot: Snapshot) -> Scores:
+    """The share of each node's cpu and memory (a row of the result each) that would be used with this pod, 0..1."""
+    wanted = snapshot.nonzero + np.array(pod.nonzero, np.float64)[:, None]
+    return np.minimum(wanted / np.maximum(snapshot.allocatable[:2], 1), 1.0)
 
 
 def score(pod: PodInfo, snapshot: Snapshot, rows: Rows) -> Scores | None:
-    allocatable, wanted = load(pod, snapshot)
-    room = np.clip(allocatable - wanted, 0, None)
-    shares = room * int(MAX_SCORE) // np.maximum(allocatable, 1)
-    average: Scores = np.floor(shares.mean(axis=1))
+    left = np.floor((1.0 - shares_used(pod, snapshot)) * MAX_SCORE)
+    average: Scores = np.floor((left[0] + left[1]) / 2)
     return average
 
 

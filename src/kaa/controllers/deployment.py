@@ -63,7 +63,8 @@ from kaa.controllers.deployment_status import (
 )
 from kaa.controllers.pods import is_terminal
 
-ALREADY_EXISTS = frozenset({"AlreadyExists"})
+REFUSALS = frozenset({"AlreadyExists", "Forbidden", "Invalid"})
+"""Why a new ReplicaSet may be refused for good, until somebody changes something."""
 
 
 def reconcile(deployment: Object, view: View, now: datetime) -> Actions:
@@ -97,10 +98,10 @@ def roll(deployment: Object, new: Object | None, old: list[Object], view: View, 
     rolling = is_rolling(deployment)
     if new is None and (rolling or not has_old_pods(old, view)):
         new = build_set(deployment, old, size_of_new(deployment, old, 0))
-        taken = yield Create(new, scaling(deployment, new, 0, size_of(new)), tolerate=ALREADY_EXISTS)
-        if taken is not None:
-            yield from count_collision(deployment)
-            return
+        refused = yield Create(new, scaling(deployment, new, 0, size_of(new)), tolerate=REFUSALS)
+        if refused is not None:
+            yield from tell_refusal(deployment, new, refused, view, now)
+            raise refused
         observed = with_progress(deployment, "NewReplicaSetCreated", f'Created new replica set "{name_of(new)}"', now)
     elif new is not None and condition(deployment.get("status", {}).get("conditions"), "Progressing") is None:
         observed = with_progress(deployment, "FoundNewReplicaSet", f'Found new replica set "{name_of(new)}"', now)
@@ -182,11 +183,18 @@ def min_ready_seconds(obj: Object) -> int:
     return seconds
 
 
-def count_collision(deployment: Object) -> Actions:
-    """Something else has the name that the template hashes to: the next reconcile hashes with a higher count."""
+def tell_refusal(deployment: Object, new: Object, refused: APIError, view: View, now: datetime) -> Actions:
+    """The reason in the conditions; or, where another set has the name, a higher count to hash the next name with."""
     status = copy_object(deployment.get("status", {}))
-    status["collisionCount"] = (status.get("collisionCount") or 0) + 1
-    yield UpdateStatus(deployment, status)
+    if refused.reason == "AlreadyExists":
+        if view.get("ReplicaSet", name_of(new), namespace_of(new)) is None:
+            return  # not seen yet: it may be our own
+        status["collisionCount"] = (status.get("collisionCount") or 0) + 1
+    else:
+        message = f'Failed to create new replica set "{name_of(new)}": {refused.message}'
+        fresh = build_condition("Progressing", "False", "ReplicaSetCreateError", message, now)
+        status["conditions"] = with_condition(status.get("conditions") or [], fresh)
+    yield from write_status(deployment, status, None)
 
 
 def clean_up(deployment: Object, old: Sequence[Object]) -> Actions:

@@ -1,0 +1,154 @@
+"""The runtime's promises, with a real server: retries, read-your-own-writes, and what a slow watch must not cause."""
+
+import asyncio
+from contextlib import asynccontextmanager
+from datetime import datetime
+from itertools import pairwise
+from typing import Any
+
+from kaa.api.errors import APIError
+from kaa.client.rest import Client
+from kaa.controllers import replicaset
+from kaa.controllers.actions import CreateAll, Update
+from kaa.controllers.controller import Controller
+from kaa.controllers.runtime import ControllerManager
+from kaa.lib.clock import VirtualClock, VirtualEventLoop
+from kaa.server.app import APIServer
+from kaa.server.inprocess import InProcessTransport
+from kaa.store.memory import MemoryStore
+
+
+class CountingTransport(InProcessTransport):
+    """Notes every write; its watches tell everything `late_seconds` late."""
+
+    late_seconds = 0.0
+
+    def __init__(self, handle: Any, clock: VirtualClock) -> None:
+        super().__init__(handle)
+        self.writes: list[tuple[str, str, int]] = []
+        self._clock = clock
+
+    async def request(self, method: str, path: str, **more: Any) -> Any:
+        response = await super().request(method, path, **more)
+        if method != "GET":
+            self.writes.append((method, path, response.status))
+        return response
+
+    @asynccontextmanager
+    async def stream(self, method: str, path: str, **more: Any) -> Any:
+        async with super().stream(method, path, **more) as stream:
+            yield Late(stream, self, self._clock)
+
+
+class Late:
+    def __init__(self, stream: Any, transport: CountingTransport, clock: VirtualClock) -> None:
+        self.status, self.headers = stream.status, stream.headers
+        self._stream, self._transport, self._clock = stream, transport, clock
+
+    async def __aiter__(self) -> Any:
+        async for chunk in self._stream:
+            await self._clock.sleep(self._transport.late_seconds)
+            yield chunk
+
+
+def play(scenario: Any, *controllers: Controller) -> None:
+    """Runs `scenario(client, transport, clock)` beside those controllers, in virtual time."""
+    loop = VirtualEventLoop()
+
+    async def run() -> None:
+        clock = VirtualClock(seed=3)
+        store = MemoryStore(clock)
+        server = APIServer(store, clock)
+        await server.start()
+        await server.writer.create("Namespace", {"metadata": {"name": "default"}})
+        transport = CountingTransport(server.handle, clock)
+        client = Client(transport)
+        manager = asyncio.ensure_future(ControllerManager(client, clock, controllers).run())
+        try:
+            await asyncio.wait_for(scenario(client, transport, clock), 3600)
+            assert not manager.done(), manager.exception()
+        finally:
+            manager.cancel()
+            await asyncio.wait([manager])
+            await server.stop()
+            await store.close()
+
+    try:
+        loop.run_until_complete(run())
+    finally:
+        loop.close()
+
+
+def config_map(name: str, **data: str) -> dict[str, Any]:
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": "default"}, "data": data}
+
+
+def test_a_faulty_reconcile_is_tried_again_and_stops_nobody_else(caplog: Any) -> None:
+    """One object that a controller cannot take must not keep it from the others; the pauses grow."""
+    tries: list[datetime] = []
+
+    def reconcile(obj: Any, view: Any, now: datetime) -> Any:
+        if "broken" in obj["data"]:
+            tries.append(now)
+            raise KeyError("broken")
+        if "seen" not in obj["data"]:
+            yield Update({**obj, "data": {**obj["data"], "seen": "yes"}})
+
+    async def scenario(client: Client, transport: Any, clock: VirtualClock) -> None:
+        await client.create(config_map("bad", broken="yes"))
+        await client.create(config_map("good", a="b"))
+        await clock.sleep(10)
+        assert (await client.get("ConfigMap", "good", "default"))["data"] == {"a": "b", "seen": "yes"}
+        pauses = [(later - sooner).total_seconds() for sooner, later in pairwise(tries)]
+        assert pauses[:4] == [0.005, 0.01, 0.02, 0.04]
+        assert len(tries) < 15
+
+    play(scenario, Controller(name="test", kind="ConfigMap", reconcile=reconcile))
+    assert "reconcile of default/bad failed" in caplog.text
+
+
+def replica_set(replicas: int) -> dict[str, Any]:
+    labels = {"app": "web"}
+    template = {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "web", "image": "example/web"}]}}
+    spec = {"replicas": replicas, "selector": {"matchLabels": labels}, "template": template}
+    metadata = {"name": "web", "namespace": "default"}
+    return {"apiVersion": "apps/v1", "kind": "ReplicaSet", "metadata": metadata, "spec": spec}
+
+
+def test_nobody_acts_twice_on_an_old_view() -> None:
+    """Watches that are a minute late: still exactly as many pods made and deleted as were wanted."""
+
+    async def scenario(client: Client, transport: CountingTransport, clock: VirtualClock) -> None:
+        await clock.sleep(1)
+        transport.late_seconds = 60
+        await client.create(replica_set(5))
+        await clock.sleep(300)
+        made = [write for write in transport.writes if write[0] == "POST" and write[1].endswith("/pods")]
+        assert len(made) == 5
+        await client.patch("ReplicaSet", "web", {"spec": {"replicas": 2}}, "default")
+        await clock.sleep(600)
+        deleted = [write for write in transport.writes if write[0] == "DELETE" and "/pods/" in write[1]]
+        assert len(deleted) == 3
+        assert len((await client.list("Pod", "default")).items) == 2
+
+    play(scenario, replicaset.CONTROLLER)
+
+
+def test_a_refusal_ends_a_batch() -> None:
+    """Of a hundred that would all be refused, one is asked for; and the reconcile is told."""
+    told: list[APIError | None] = []
+
+    def reconcile(obj: Any, view: Any, now: datetime) -> Any:
+        if obj["metadata"]["name"] == "start":
+            bad = {**config_map("x"), "metadata": {"name": "Not A Name", "namespace": "default"}}
+            told.append((yield CreateAll((bad,) * 100)))
+
+    async def scenario(client: Client, transport: CountingTransport, clock: VirtualClock) -> None:
+        await client.create(config_map("start"))
+        await clock.sleep(0.003)
+        refused = [write for write in transport.writes if write[2] == 422]
+        assert len(refused) == 1
+        assert told[0] is not None
+        assert told[0].reason == "Invalid"
+
+    play(scenario, Controller(name="test", kind="ConfigMap", reconcile=reconcile))

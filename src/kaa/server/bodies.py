@@ -87,6 +87,3 @@ def _integer(name: str, text: str) -> int:
         return int(text)
     except ValueError:
         raise bad_request(f'unable to convert "{text}" of {name} to an integer') from None
-
-
-decode_any = decode_object

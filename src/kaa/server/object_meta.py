@@ -75,8 +75,6 @@ def before_create(obj: Object, resource: Resource, *, uid: str, created: str) ->
     metadata["creationTimestamp"] = created
     if resource.has_generation:
         metadata["generation"] = 1
-    if resource.subresource("status") is not None and resource.kind not in STATUS_ON_CREATE:
-        obj.pop("status", None)
 
 
 def before_update(new: Object, old: Object, resource: Resource) -> None:

@@ -33,17 +33,19 @@ def head_of(resource: Resource) -> bytes:
     return f'{{"apiVersion":"{resource.api_version}","kind":"{resource.kind}",'.encode()
 
 
+def storage_version(resource: Resource) -> str:
+    """The apiVersion that objects of the kind are stored as."""
+    group = resource.group if resource.storage_group is None else resource.storage_group
+    version = resource.storage_version or resource.version
+    return f"{group}/{version}" if group else version
+
+
 def encode(resource: Resource, obj: Object) -> bytes:
     """The stored bytes of an object of the version `resource`."""
-    if resource.to_storage is not None:
-        stored = resource.to_storage(obj)
-    else:
-        group = resource.group if resource.storage_group is None else resource.storage_group
-        version = resource.storage_version or resource.version
-        stored = {**obj, "apiVersion": f"{group}/{version}" if group else version}
+    stored = resource.to_storage(obj) if resource.to_storage is not None else obj
     metadata = {key: value for key, value in stored["metadata"].items() if key != "resourceVersion"}
-    # A mapping display keeps the first place of a repeated key: these three come first, whatever `stored` had.
-    ordered = {"apiVersion": stored["apiVersion"], "kind": stored["kind"], "metadata": metadata}
+    # These three come first, whatever order the object had.
+    ordered = {"apiVersion": storage_version(resource), "kind": resource.kind, "metadata": metadata}
     for key, value in stored.items():
         if key not in ordered:
             ordered[key] = value
@@ -66,18 +68,12 @@ def served_item(resource: Resource, item: bytes) -> bytes:
     """An item in the version `resource`: the same bytes, unless the stored version has another form."""
     if resource.from_storage is None:
         return item
-    obj = resource.from_storage(orjson.loads(b"%b%b" % (_storage_head(resource), item[1:])))
+    head = f'{{"apiVersion":"{storage_version(resource)}","kind":"{resource.kind}",'.encode()
+    obj = resource.from_storage(orjson.loads(b"%b%b" % (head, item[1:])))
     version = obj["metadata"].pop("resourceVersion")
     metadata = {"resourceVersion": version, **obj["metadata"]}
     rest = {key: value for key, value in obj.items() if key not in ("apiVersion", "kind", "metadata")}
     return orjson.dumps({"metadata": metadata, **rest})
-
-
-def _storage_head(resource: Resource) -> bytes:
-    group = resource.group if resource.storage_group is None else resource.storage_group
-    version = resource.storage_version or resource.version
-    api_version = f"{group}/{version}" if group else version
-    return f'{{"apiVersion":"{api_version}","kind":"{resource.kind}",'.encode()
 
 
 def with_head(resource: Resource, item: bytes) -> bytes:

@@ -531,3 +531,39 @@ async def test_pods_are_spread_over_nodes() -> None:
         await cluster.until(lambda: rolled_out(cluster), "rolled out")
         on = [pod["spec"]["nodeName"] for pod in await cluster.pods()]
         assert {on.count(f"node-{number}") for number in range(4)} == {3}
+
+
+@virtual
+async def test_an_object_whose_owner_is_absent_goes() -> None:
+    """Never was, has another uid now, or is in another namespace: absent. One existing owner is enough to stay."""
+    async with running() as cluster:
+        await cluster.client.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "other"}})
+
+        async def config_map(name: str, *owners: dict[str, Any], namespace: str = "default") -> dict[str, Any]:
+            metadata = {"name": name, "namespace": namespace, "ownerReferences": list(owners)}
+            made = await cluster.client.create({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata})
+            return {"apiVersion": "v1", "kind": "ConfigMap", "name": name, "uid": made["metadata"]["uid"]}
+
+        owner = await config_map("owner")
+        never = {**owner, "name": "never", "uid": "never"}
+        await config_map("kept", owner, never)
+        await config_map("ownerless", never)
+        await config_map("renewed", {**owner, "uid": "before"})
+        await config_map("abroad", owner, namespace="other")
+
+        async def left() -> bool:
+            found = (await cluster.client.list("ConfigMap")).items
+            names = {o["metadata"]["name"] for o in found} - {"kube-root-ca.crt"}
+            return names == {"owner", "kept"}
+
+        await cluster.until(left, "only what has an owner is left")
+        kept = await cluster.client.get("ConfigMap", "kept", "default")
+        assert [ref["name"] for ref in kept["metadata"]["ownerReferences"]] == ["owner"]
+        await cluster.client.delete("ConfigMap", "owner", "default")
+
+        async def none() -> bool:
+            return {o["metadata"]["name"] for o in (await cluster.client.list("ConfigMap")).items} == {
+                "kube-root-ca.crt"
+            }
+
+        await cluster.until(none, "the owner took the last along")

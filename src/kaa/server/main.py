@@ -38,7 +38,8 @@ async def run_apiserver(options: ServerOptions, clock: Clock) -> None:
     )
     store = await SQLiteStore.open(options.data_dir / "store", clock)
     server = APIServer(store, clock, secure=secure(security))
-    http = HTTPServer(server.handle, server_context(pki / "apiserver.crt", pki / "apiserver.key"))
+    tls = server_context(pki / "apiserver.crt", pki / "apiserver.key", security.client_ca)
+    http = HTTPServer(server.handle, tls)
     try:
         await server.start()
         await http.start(options.bind_addresses, options.secure_port)

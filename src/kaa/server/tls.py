@@ -7,8 +7,11 @@ The certificate is verified afterwards, by authentication: nothing trusts it bef
 
 import _ssl
 import ctypes
+import logging
 import ssl
 from pathlib import Path
+
+log = logging.getLogger(__name__)
 
 SSL_VERIFY_PEER = 1
 
@@ -23,8 +26,11 @@ def _go_on(verified: int, store_context: int | None) -> int:
 _ACCEPT = VerifyCallback(_go_on)  # held here: OpenSSL calls it for as long as the process lives
 
 
-def server_context(certificate: Path, key: Path) -> ssl.SSLContext:
-    """The context of a server that asks for client certificates and leaves judging them to the request's handler."""
+def server_context(certificate: Path, key: Path, client_ca: Path | None = None) -> ssl.SSLContext:
+    """The context of a server that asks for client certificates and leaves judging them to the request's handler.
+
+    `client_ca` is for a Python whose OpenSSL is out of reach: there an unknown certificate ends the handshake.
+    """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.load_cert_chain(certificate, key)
@@ -32,7 +38,10 @@ def server_context(certificate: Path, key: Path) -> ssl.SSLContext:
     # Clients that come back make a new session: none of ours resumes one, and a ticket costs at every handshake.
     context.num_tickets = 0
     context.verify_mode = ssl.CERT_OPTIONAL
-    _accept_any_client(context)
+    if not _accept_any_client(context):
+        log.warning("cannot reach OpenSSL: clients with unknown certificates are refused in the TLS handshake")
+        if client_ca is not None:
+            context.load_verify_locations(client_ca)
     return context
 
 
@@ -42,10 +51,14 @@ class _SSLContextObject(ctypes.Structure):
     _fields_ = (("refcount", ctypes.c_ssize_t), ("type", ctypes.c_void_p), ("ctx", ctypes.c_void_p))
 
 
-def _accept_any_client(context: ssl.SSLContext) -> None:
-    # The extension module's own library handle finds the very libssl that it is linked to.
-    library = ctypes.CDLL(_ssl.__file__)
-    set_verify = library.SSL_CTX_set_verify
+def _accept_any_client(context: ssl.SSLContext) -> bool:
+    """False where `_ssl` is built into the interpreter and keeps OpenSSL's functions to itself."""
+    try:
+        # The extension module's own library handle finds the very libssl that it is linked to.
+        set_verify = ctypes.CDLL(getattr(_ssl, "__file__", None)).SSL_CTX_set_verify
+    except (OSError, AttributeError):
+        return False
     set_verify.argtypes = (ctypes.c_void_p, ctypes.c_int, VerifyCallback)
     set_verify.restype = None
     set_verify(_SSLContextObject.from_address(id(context)).ctx, SSL_VERIFY_PEER, _ACCEPT)
+    return True

@@ -47,7 +47,8 @@ async def test_a_strangers_certificate_reaches_authentication(certificates):
         shown.append(request.client_certificate_der)
         return Response(401, b"{}")
 
-    http, port = await serve(handle, server_context(certificates / "server.crt", certificates / "server.key"))
+    tls = server_context(certificates / "server.crt", certificates / "server.key", certificates / "ca.crt")
+    http, port = await serve(handle, tls)
     context = ssl.create_default_context(cafile=str(certificates / "ca.crt"))
     async with aiohttp.ClientSession() as session, session.get(f"https://127.0.0.1:{port}/", ssl=context) as answer:
         assert answer.status == 401

@@ -2,6 +2,8 @@
 
 import asyncio
 import os
+import shutil
+import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -10,9 +12,12 @@ from typing import Any
 import pytest
 from tests.fakes.node import IMAGE, Node, container_config, node
 
+from kaa.cri.archive import write_oci_archive
 from kaa.cri.cri import ImageService, Message, RuntimeFault, RuntimeService
 from kaa.cri.grpc_client import ImageClient, RuntimeClient, connect
 from kaa.cri.grpc_server import serve
+from kaa.cri.linux import processes
+from kaa.cri.linux.processes import Child
 from kaa.cri.runtime import RuntimeConfig, open_runtime
 from kaa.lib.clock import WallClock
 
@@ -92,16 +97,95 @@ async def over_the_socket(place: Node) -> AsyncIterator[tuple[RuntimeService, Im
             await asyncio.gather(serving, return_exceptions=True)
 
 
-IMPLEMENTATIONS = {"in process": in_process, "over the socket": over_the_socket}
+CNI_PLUGIN = """#!/bin/sh
+cat > /dev/null
+case "$CNI_COMMAND" in
+ADD) nsenter --net="$CNI_NETNS" ip link set lo up
+     echo '{"cniVersion": "0.3.1", "ips": [{"version": "4", "address": "10.0.0.1/32"}]}' ;;
+VERSION) echo '{"cniVersion": "0.3.1", "supportedVersions": ["0.3.1"]}' ;;
+esac
+"""
+
+
+@asynccontextmanager
+async def containerd(place: Node) -> AsyncIterator[tuple[RuntimeService, ImageService]]:
+    """The runtime that most clusters have. Also the proof that this suite asks for nothing peculiar."""
+    if shutil.which("containerd") is None:
+        pytest.skip("containerd is not installed")
+    plugins, networks = place.directory / "cni", place.directory / "net.d"
+    plugins.mkdir()
+    networks.mkdir()
+    for name in ("loopback", "test"):
+        (plugins / name).write_text(CNI_PLUGIN)
+        (plugins / name).chmod(0o755)
+    (networks / "test.conf").write_text('{"cniVersion": "0.3.1", "name": "test", "type": "test"}')
+    socket = place.directory / "c.sock"
+    (place.directory / "containerd.toml").write_text(
+        f"""version = 2
+root = "{place.root}"
+state = "{place.run}"
+[grpc]
+address = "{socket}"
+[plugins."io.containerd.grpc.v1.cri"]
+sandbox_image = "docker.io/library/pause:1"
+disable_apparmor = true
+restrict_oom_score_adj = true
+[plugins."io.containerd.grpc.v1.cri".cni]
+bin_dir = "{plugins}"
+conf_dir = "{networks}"
+"""
+    )
+    pause = place.directory / "pause"
+    pause.mkdir()
+    shutil.copy("/usr/bin/catatonit", pause / "pause")
+    write_oci_archive(place.directory / "pause.tar", "pause:1", pause, {"Entrypoint": ["/pause", "-P"]})
+    with (place.directory / "containerd.log").open("wb") as log:
+        program = Child(
+            ["containerd", "--config", str(place.directory / "containerd.toml")],
+            stdout=log.fileno(),
+            stderr=log.fileno(),
+        )
+    channel = connect(str(socket))
+    try:
+        for archive in (place.directory / "pause.tar", place.archive):
+            await import_image(socket, archive)
+        yield RuntimeClient(channel), ImageClient(channel)
+    finally:
+        channel.close()
+        program.signal(signal.SIGTERM)
+        await program.wait()
+
+
+async def import_image(socket: Path, archive: Path) -> None:
+    """Waits for containerd to listen, and gives it the image."""
+    command = ["ctr", "--address", str(socket), "--namespace", "k8s.io", "images", "import", str(archive)]
+    async with asyncio.timeout(WAIT_SECONDS):
+        while True:
+            if await processes.run(command, timeout_seconds=WAIT_SECONDS) == 0:
+                return
+            await asyncio.sleep(0.1)
+
+
+IMPLEMENTATIONS = {"in process": in_process, "over the socket": over_the_socket, "containerd": containerd}
+
+NEWER_THAN_CONTAINERD_1_6 = {
+    "test_a_stop_signal_of_ones_own",
+    "test_events_tell_of_each_change",
+    "test_mounts",  # it makes a directory for a source that is missing
+    "test_statuses_name_the_pod_and_the_image",  # image_id
+}
+"""What Debian 12's containerd does not do: CRI has grown since."""
 
 
 @pytest.fixture(params=IMPLEMENTATIONS)
 async def machine(request: pytest.FixtureRequest) -> AsyncIterator[Machine]:
+    if request.param == "containerd" and request.function.__name__ in NEWER_THAN_CONTAINERD_1_6:
+        pytest.skip("newer than containerd 1.6")
     with node() as place:
         async with IMPLEMENTATIONS[request.param](place) as (runtime, images):
             made = Machine(place, runtime, images)
             yield made
-            for sandbox in (await runtime.list_pod_sandbox({})).get("items", []):
+            for sandbox in (await runtime.list_pod_sandbox({}))["items"]:
                 await runtime.remove_pod_sandbox({"pod_sandbox_id": sandbox["id"]})
 
 
@@ -184,7 +268,7 @@ async def test_an_image_that_is_not_present_fails_the_creation(machine: Machine)
     with pytest.raises(RuntimeFault) as fault:
         await machine.create(sandbox, container_config("main", "true", image={"image": "nowhere/nothing:1"}))
     assert fault.value.code == "NotFound"
-    assert not (await machine.runtime.list_containers({})).get("containers")
+    assert not (await machine.runtime.list_containers({}))["containers"]
 
 
 async def test_stopping_asks_first_and_then_kills(machine: Machine) -> None:
@@ -219,8 +303,8 @@ async def test_removing_a_sandbox_removes_all_of_it(machine: Machine) -> None:
     pod = (await machine.runtime.pod_sandbox_status({"pod_sandbox_id": sandbox[0]}))["status"]
     assert pod["state"] == "SANDBOX_NOTREADY"
     await machine.runtime.remove_pod_sandbox({"pod_sandbox_id": sandbox[0]})
-    assert not (await machine.runtime.list_containers({})).get("containers")
-    assert not (await machine.runtime.list_pod_sandbox({})).get("items")
+    assert not (await machine.runtime.list_containers({}))["containers"]
+    assert not (await machine.runtime.list_pod_sandbox({}))["items"]
     assert str(machine.node.directory) not in Path("/proc/mounts").read_text()
     assert machine.node.network.attached == {}
 
@@ -241,9 +325,9 @@ async def test_containers_of_a_pod_share_its_namespaces(machine: Machine) -> Non
 async def test_a_shared_pid_namespace(machine: Machine) -> None:
     """Protects shareProcessNamespace: containers see each other, and none is the first process."""
     sandbox = await machine.sandbox(pid="POD")
-    first = await machine.start(sandbox, "first", "sleep", "1234")
+    first = await machine.start(sandbox, "first", "sleep", "1234", pid="POD")
     seen = await machine.output(
-        sandbox, "sh", "-c", "cat /proc/[0-9]*/cmdline | head -c 1000; test $$ != 1 && echo not-first"
+        sandbox, "sh", "-c", "cat /proc/[0-9]*/cmdline | head -c 1000; test $$ != 1 && echo not-first", pid="POD"
     )
     assert "sleep\x001234" in seen
     assert "not-first" in seen
@@ -323,7 +407,9 @@ async def test_mounts(machine: Machine) -> None:
     assert text.startswith("content\n")
     assert "Read-only file system" in text
     assert (volume / "made").read_text() == "new\n"
-    missing = container_config("missing", "true", mounts=[{"host_path": "/does/not/exist", "container_path": "/x"}])
+    missing = container_config(
+        "missing", "true", mounts=[{"host_path": str(volume / "missing"), "container_path": "/x"}]
+    )
     with pytest.raises(RuntimeFault, match="no such file or directory"):
         await machine.create(sandbox, missing)
 
@@ -405,13 +491,13 @@ async def test_images(machine: Machine) -> None:
     sandbox = await machine.sandbox()
     container = await machine.start(sandbox, "main", "sleep", "100")
     images = (await machine.images.list_images({}))["images"]
-    assert [image["repo_tags"] for image in images] == [[IMAGE]]
-    by_id = await machine.images.image_status({"image": {"image": images[0]["id"]}})
+    (image,) = [image for image in images if image["repo_tags"] == [IMAGE]]
+    by_id = await machine.images.image_status({"image": {"image": image["id"]}})
     assert by_id["image"]["size"] > 0
     assert "image" not in await machine.images.image_status({"image": {"image": "nothing"}})
     await machine.images.remove_image({"image": {"image": "kaa-test"}})
     await machine.images.remove_image({"image": {"image": "kaa-test"}})
-    assert (await machine.images.list_images({})).get("images", []) == []
+    assert image["id"] not in {other["id"] for other in (await machine.images.list_images({}))["images"]}
     answer = await machine.runtime.exec_sync({"container_id": container, "cmd": ["echo", "still here"]})
     assert answer["stdout"] == b"still here\n"
 

@@ -106,8 +106,9 @@ class Node:
 
 
 def container_config(name: str, *command: str, **more: Any) -> dict[str, Any]:
-    """`security` goes into `linux.security_context`, `resources` into `linux.resources`; the rest into the config."""
-    linux = {"security_context": more.pop("security", {}), "resources": more.pop("resources", {})}
+    """`security` goes into `linux.security_context`, `resources` into `linux.resources`; `pid` is its PID namespace."""
+    security = {"namespace_options": {"pid": more.pop("pid", "CONTAINER")}} | more.pop("security", {})
+    linux = {"security_context": security, "resources": more.pop("resources", {})}
     config = {
         "metadata": {"name": name, "attempt": 0},
         "image": {"image": IMAGE},

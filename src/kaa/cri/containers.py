@@ -196,7 +196,7 @@ class Containers:
             devices=_devices(config, privileged=bool(security.get("privileged"))),
             seccomp=_localhost_profile(security.get("seccomp") or {}),
         )
-        namespaces = self._namespaces(view, security.get("namespace_options") or sandbox.namespace_options)
+        namespaces = self._namespaces(view, security.get("namespace_options") or {})
         joined = SandboxView(view.id, view.config, namespaces, view.files)
         bundle.write_spec(oci_spec(container_view, joined, self._host))
         log_directory, log_path = sandbox.config.get("log_directory", ""), config.get("log_path", "")
@@ -227,6 +227,8 @@ class Containers:
                 joined["pid"] = f"/proc/{target.record.pid}/ns/pid"
             case "CONTAINER":
                 joined["pid"] = ""
+            case _:
+                joined.setdefault("pid", "")  # the pod shares none: the node's is only for who asks for it
         return joined
 
     async def _discard(self, identifier: str, bundle: Bundle) -> None:

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from grpclib.client import Channel, UnaryStreamMethod, UnaryUnaryMethod
+from grpclib.const import Status
 from grpclib.exceptions import GRPCError, StreamTerminatedError
 
 from kaa.cri.cri import Message, RuntimeFault
@@ -16,6 +17,10 @@ CALL_TIMEOUT_SECONDS = 120.0
 
 UNBOUNDED = frozenset({"PullImage"})
 """Calls that may take as long as they take; whoever calls cancels them."""
+
+
+GONE_IS_DONE = ("Stop", "Remove")
+"""Beginnings of calls that succeed on what is gone; containerd says NotFound for some of them."""
 
 
 class _Client:
@@ -31,12 +36,14 @@ class _Client:
             async with asyncio.timeout(timeout_seconds):
                 reply: Message = await method(request)
         except GRPCError as e:
+            if e.status is Status.NOT_FOUND and name.startswith(GONE_IS_DONE):
+                return {}
             raise RuntimeFault(NAME_OF_STATUS[e.status], e.message or "") from e
         except TimeoutError as e:
             raise RuntimeFault("DeadlineExceeded", f"{name}: no answer within {timeout_seconds:g}s") from e
         except (OSError, StreamTerminatedError) as e:
             raise RuntimeFault("Unavailable", f"connection error: {e}") from e
-        return reply
+        return call.completed(reply)
 
     async def _stream(self, name: str, request: Message) -> AsyncIterator[Message]:
         call = calls()[name]
@@ -45,7 +52,7 @@ class _Client:
             async with method.open() as stream:
                 await stream.send_message(request, end=True)
                 async for reply in stream:
-                    yield reply
+                    yield call.completed(reply)
         except GRPCError as e:
             raise RuntimeFault(NAME_OF_STATUS[e.status], e.message or "") from e
         except (OSError, StreamTerminatedError) as e:

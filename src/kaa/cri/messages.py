@@ -1,5 +1,8 @@
 """CRI's messages on the wire, made of the table in `generated/messages.txt` when first used.
 
+proto3 leaves fields of value zero out, so a peer's reply may lack any; `Call.completed` puts them back, and a caller
+need not know who answered.
+
 The table's lines: `rpc SERVICE.CALL REQUEST REPLY [stream]`, `message NAME` followed by `FIELD NUMBER TYPE` (`[]T` is
 repeated, `map[string]T` a map), `enum NAME` followed by `VALUE NUMBER`.
 """
@@ -15,6 +18,8 @@ from kaa.api.wire import MAP, ONCE, RAW_BYTES, REPEATED, SCALARS, STRING, Messag
 
 PACKAGE = "runtime.v1"
 
+_ZEROS: dict[str, Callable[[], Any]] = {"string": str, "bytes": bytes, "bool": bool, "double": float}
+
 
 @dataclass(frozen=True, slots=True)
 class Call:
@@ -28,10 +33,33 @@ class Call:
     request: Any
     reply: Any
     streams: bool
+    reply_shape: "Shape"
 
     @property
     def path(self) -> str:
         return f"/{PACKAGE}.{self.service}/{self.name}"
+
+    def completed(self, reply: dict[str, Any]) -> dict[str, Any]:
+        """The reply with every scalar, enumeration, list and map in it; messages that are absent stay so."""
+        return self.reply_shape.completed(reply)
+
+
+class Shape:
+    """A message's fields as Python sees them: the zero value of each, or the shape of the message it holds."""
+
+    def __init__(self) -> None:
+        self.zeros: dict[str, Callable[[], Any]] = {}
+        self.inner: dict[str, Shape] = {}
+
+    def completed(self, message: dict[str, Any]) -> dict[str, Any]:
+        for name, shape in self.inner.items():
+            value = message.get(name)
+            for each in value if isinstance(value, list) else [value] if value is not None else []:
+                shape.completed(each)
+        for name, zero in self.zeros.items():
+            if name not in message:
+                message[name] = zero()
+        return message
 
 
 @cache
@@ -59,13 +87,32 @@ class _Table:
         for kind, name, rows in blocks:
             if kind == "enum":
                 self._types[name] = wire.enum({value: int(number) for value, number in rows})
+        self._first_values = {name: rows[0][0] for kind, name, rows in blocks if kind == "enum"}
+        self._shapes = {name: Shape() for name in self._messages}
         for kind, name, rows in blocks:
             if kind == "message":
                 self._messages[name].define(self._field(row[0], int(row[1]), row[2]) for row in rows)
+                for field, _, type_name in rows:
+                    self._shape(self._shapes[name], field, type_name)
         self.calls = {}
         for rpc in rpcs:
             service, _, call = rpc[0].partition(".")
-            self.calls[call] = Call(service, call, self._messages[rpc[1]], self._messages[rpc[2]], len(rpc) > 3)
+            request, reply = self._messages[rpc[1]], self._messages[rpc[2]]
+            self.calls[call] = Call(service, call, request, reply, len(rpc) > 3, self._shapes[rpc[2]])
+
+    def _shape(self, shape: Shape, field: str, type_name: str) -> None:
+        element = type_name.removeprefix("[]")
+        if element in self._shapes:
+            shape.inner[field] = self._shapes[element]
+        if type_name.startswith("[]"):
+            shape.zeros[field] = list
+        elif type_name.startswith("map"):
+            shape.zeros[field] = dict
+        elif type_name in self._first_values:
+            first = self._first_values[type_name]
+            shape.zeros[field] = lambda: first
+        elif type_name not in self._shapes:
+            shape.zeros[field] = _ZEROS.get(type_name, int)
 
     def _field(self, name: str, number: int, type_name: str) -> WireField:
         if type_name.startswith("[]"):

@@ -88,8 +88,8 @@ class Writer(Protocol):
 Handler: TypeAlias = Callable[[Request, Attributes, Resource], Awaitable[Response]]
 """Answers a request that the registry does not: a connect subresource (exec, proxy, token) or a virtual kind.
 
-It is called after authorization, and does its own admission where there is any. Body and answer: `negotiation`'s
-`decode_body` and `respond`.
+It is called after authorization, and does its own admission where there is any. Body and answer: `decode_object`
+in `bodies`, `respond` in `negotiation`.
 """
 
 

@@ -1,4 +1,4 @@
-"""Media types: which form an answer takes (Accept), and what a body is (Content-Type).
+"""Media types: which form an answer takes (Accept), and how it is written.
 
 A form is an encoding (JSON, YAML) and a transformation: the objects themselves, their metadata alone, or a Table.
 Upstream's clients ask for the most compact first and name JSON as their last choice; a choice that is not offered
@@ -18,9 +18,7 @@ from kaa.server.request import MAX_BODY_BYTES, Request, Response
 
 JSON = "application/json"
 YAML = "application/yaml"
-PROTOBUF = "application/vnd.kubernetes.protobuf"
 OFFERED = (JSON, YAML)
-ACCEPTED_BODIES = (JSON, YAML, PROTOBUF)
 
 TRANSFORMS = ("Table", "PartialObjectMetadata", "PartialObjectMetadataList")
 TRANSFORM_VERSIONS = ("v1", "v1beta1")
@@ -82,11 +80,6 @@ def accepted(header: str, *, transforms: bool = True) -> Accepted:
 
 def not_acceptable() -> APIError:
     return APIError("NotAcceptable", f"only the following media types are accepted: {', '.join(OFFERED)}")
-
-
-def unsupported_media_type(offered: tuple[str, ...] = ACCEPTED_BODIES) -> APIError:
-    message = f"the body of the request was in an unknown format - accepted media types include: {', '.join(offered)}"
-    return APIError("UnsupportedMediaType", message)
 
 
 def content_type(request: Request) -> str:

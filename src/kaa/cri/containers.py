@@ -23,6 +23,7 @@ import orjson
 
 from kaa.cri.bundle import Bundle, Console, RuncError, RunPaths
 from kaa.cri.container_record import CREATED, EXITED, RUNNING, ContainerRecord, SandboxRecord, user_message
+from kaa.cri.content import ContentError
 from kaa.cri.cri import RuntimeFault
 from kaa.cri.images import ImageRecord, Images
 from kaa.cri.linux import host as host_facts
@@ -160,8 +161,10 @@ class Containers:
             bundle.create()
             self._snapshots.mount(identifier, bundle.rootfs)
             container = self._prepare(identifier, bundle, sandbox, view, config, image)
-        except (OSError, ValueError) as e:
+        except (OSError, ValueError, ContentError, RuntimeFault) as e:
             await self._discard(identifier, bundle)
+            if isinstance(e, RuntimeFault):
+                raise
             raise RuntimeFault("Unknown", f"failed to create the container: {_readable(e)}") from e
         self.by_id[identifier] = container
         self._save(container)

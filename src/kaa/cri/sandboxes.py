@@ -71,11 +71,14 @@ class Sandboxes:
         directory = self._directory(sandbox.id)
         files = {
             "/etc/hostname": str(directory / "hostname"),
-            "/etc/resolv.conf": str(directory / "resolv.conf"),
             "/dev/shm": str(directory / "shm") if self._own(sandbox, "ipc") else "/dev/shm",
         }
-        if not (directory / "resolv.conf").exists():  # dnsPolicy: Default is the node's own file
-            files["/etc/resolv.conf"] = "/etc/resolv.conf"
+        for resolv_conf in (
+            directory / "resolv.conf",
+            Path("/etc/resolv.conf"),
+        ):  # without a dns_config, the node's own
+            if resolv_conf.exists():
+                files.setdefault("/etc/resolv.conf", str(resolv_conf))
         return SandboxView(sandbox.id, sandbox.config, dict(sandbox.namespaces), files)
 
     def netns_path(self, sandbox: SandboxRecord) -> str:

@@ -73,6 +73,6 @@ async def serve(runtime: RuntimeService, images: ImageService, path: Path) -> No
     try:
         await server.wait_closed()
     finally:
+        path.unlink(missing_ok=True)
         server.close()
         await server.wait_closed()
-        path.unlink(missing_ok=True)

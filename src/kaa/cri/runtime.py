@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import logging
 from collections import deque
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -52,8 +52,16 @@ class RuntimeConfig:
     stream_address: str = "127.0.0.1"
 
 
-def open_runtime(config: RuntimeConfig, network: PodNetwork, clock: Clock) -> tuple["Runtime", Images]:
-    """The runtime and image service over these directories. Called within the event loop."""
+SetPodRange = Callable[[str], Awaitable[None]]
+
+
+def open_runtime(
+    config: RuntimeConfig, network: PodNetwork, clock: Clock, *, set_pod_range: SetPodRange | None = None
+) -> tuple["Runtime", Images]:
+    """The runtime and image service over these directories. Called within the event loop.
+
+    `set_pod_range` is for a runtime that learns the node's pod range only through CRI (UpdateRuntimeConfig).
+    """
     paths = RunPaths(config.run_directory)
     paths.create()
     snapshots = Snapshots(config.root_directory / "snapshots", paths.links)
@@ -64,7 +72,7 @@ def open_runtime(config: RuntimeConfig, network: PodNetwork, clock: Clock) -> tu
         registry_mirrors=config.registry_mirrors,
         host_netns_path=config.host_netns_path,
     )
-    return Runtime(config, paths, snapshots, images, network, clock), images
+    return Runtime(config, paths, snapshots, images, network, clock, set_pod_range), images
 
 
 class Runtime:
@@ -78,8 +86,10 @@ class Runtime:
         images: Images,
         network: PodNetwork,
         clock: Clock,
+        set_pod_range: SetPodRange | None = None,
     ) -> None:
         self._config = config
+        self._set_pod_range = set_pod_range
         self._snapshots = snapshots
         self._network = network
         self._clock = clock
@@ -145,7 +155,9 @@ class Runtime:
         }
 
     async def update_runtime_config(self, request: Message) -> Message:
-        """The pod range reaches the pod network through the node object; there is nothing to do here."""
+        pod_cidr = ((request.get("runtime_config") or {}).get("network_config") or {}).get("pod_cidr", "")
+        if pod_cidr and self._set_pod_range is not None:
+            await self._set_pod_range(pod_cidr)
         return {}
 
     # Sandboxes.

@@ -1,0 +1,43 @@
+"""`kaa runtime`."""
+
+import asyncio
+from pathlib import Path
+
+import click
+
+from kaa.cli.foreground import run_foreground
+from kaa.cri.grpc_server import serve
+from kaa.cri.runtime import RuntimeConfig, open_runtime
+from kaa.lib.clock import WallClock
+from kaa.network.pod_network import RoutedPodNetwork
+
+SCHEME = "unix://"
+
+
+def socket_path(_context: click.Context, _parameter: click.Parameter, value: str) -> Path:
+    if not value.startswith(f"{SCHEME}/"):
+        raise click.BadParameter(f"must be {SCHEME}/PATH")
+    return Path(value.removeprefix(SCHEME))
+
+
+@click.command("runtime")
+@click.option("--listen", required=True, callback=socket_path, metavar="unix:///PATH", help="Where CRI is served.")
+@click.option("--root", default="/var/lib/kaa", show_default=True, help="Images, layers and records.")
+@click.option("--state", default="/run/kaa", show_default=True, help="What goes with a restart of the machine.")
+@click.option("--pod-cidr", default="", help="The node's pod range; else the kubelet tells it.")
+@click.option("--registry-mirror", "mirrors", multiple=True, metavar="DOMAIN=URL", help="May be given several times.")
+def command(listen: Path, root: str, state: str, pod_cidr: str, mirrors: tuple[str, ...]) -> None:
+    """Run the container runtime in the foreground, for any kubelet or crictl."""
+    registry_mirrors = dict(mirror.split("=", 1) for mirror in mirrors if "=" in mirror)
+
+    async def run() -> None:
+        network = RoutedPodNetwork(Path(root) / "network")
+        config = RuntimeConfig(Path(root), Path(state), registry_mirrors=registry_mirrors)
+        runtime, images = open_runtime(config, network, WallClock(), set_pod_range=network.set_range)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(runtime.run())
+            tasks.create_task(serve(runtime, images, listen))
+            if pod_cidr:
+                await network.set_range(pod_cidr)
+
+    run_foreground(run)

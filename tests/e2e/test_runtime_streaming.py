@@ -109,7 +109,8 @@ async def test_a_command_that_does_not_exist(place: Place, http: aiohttp.ClientS
     """Protects the message that kubectl exec shows."""
     container = await place.start("sleep", "100")
     async with http.ws_connect(await place.exec_url(container, "nope"), protocols=[V5]) as socket:
-        _, _, status = await to_end(socket)
+        _, stderr, status = await to_end(socket)
+    assert stderr == b""
     assert 'exec: "nope": executable file not found in $PATH' in str(status["message"])
 
 

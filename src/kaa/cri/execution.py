@@ -31,6 +31,9 @@ SYNC_OUTPUT_LIMIT_BYTES = 16 * 1024 * 1024
 PACKET_BYTES = 8192
 """What conmon takes at once from an attached client."""
 
+RUNC_COMPLAINT = b"exec failed: "
+"""How runc begins what it writes to the command's own output when there is no command. It is in its log too."""
+
 _CONMON_CHANNELS = {2: STDOUT, 3: STDERR}
 
 Write = Callable[[int, bytes], Awaitable[None]]
@@ -110,15 +113,25 @@ class Execution:
         """
         process = self._process
         assert process is not None
+        held: list[tuple[int, bytes]] = []
+
+        async def write_what_is_the_commands(channel: int, data: bytes) -> None:
+            if data.startswith(RUNC_COMPLAINT) and not self._pid_file.exists():
+                held.append((channel, data))  # only the end tells whose it is
+            else:
+                await write(channel, data)
+
         async with asyncio.TaskGroup() as tasks:
             for channel, descriptor in self.outputs.items():
-                tasks.create_task(_copy_output(descriptor, channel, write))
+                tasks.create_task(_copy_output(descriptor, channel, write_what_is_the_commands))
             code = await process.wait()
             for descriptor in self.outputs.values():
                 descriptor.end_when_empty()
         if not self._pid_file.exists():
             message = self._bundle.runc_message(self._log) or f"exit code {code}"
             raise ExecError(f"failed to exec in container: OCI runtime exec failed: {message}: unknown")
+        for channel, data in held:
+            await write(channel, data)
         return code
 
     def resize(self, width: int, height: int) -> None:

@@ -49,7 +49,10 @@ class Cause:
 
 
 class APIError(Exception):
-    """A failed request. `reason` is a StatusReason of `CODES`; `code` follows from it unless given."""
+    """A failed request. `reason` is a StatusReason of `CODES`; `code` follows from it unless given.
+
+    `continue_token` goes on with a list that is Expired, inconsistently.
+    """
 
     def __init__(
         self,
@@ -62,6 +65,7 @@ class APIError(Exception):
         kind: str = "",
         uid: str = "",
         retry_after_seconds: int = 0,
+        continue_token: str = "",
         code: int | None = None,
     ) -> None:
         super().__init__(message)
@@ -70,6 +74,7 @@ class APIError(Exception):
         self.causes = tuple(causes)
         self.name, self.group, self.kind, self.uid = name, group, kind, uid
         self.retry_after_seconds = retry_after_seconds
+        self.continue_token = continue_token
         self.code = code if code is not None else CODES.get(reason, 500)
 
     def to_status(self) -> Object:
@@ -85,7 +90,7 @@ class APIError(Exception):
         status: Object = {
             "kind": "Status",
             "apiVersion": "v1",
-            "metadata": {},
+            "metadata": {"continue": self.continue_token} if self.continue_token else {},
             "status": "Failure",
             "message": self.message,
             "reason": self.reason,
@@ -110,6 +115,7 @@ class APIError(Exception):
             kind=details.get("kind", ""),
             uid=details.get("uid", ""),
             retry_after_seconds=details.get("retryAfterSeconds", 0),
+            continue_token=(status.get("metadata") or {}).get("continue", ""),
             code=status.get("code") or code,
         )
 

@@ -5,7 +5,8 @@
                       n      at least n (NotOlderThan), or exactly n (Exact; also meant by n with a limit)
     continue          the revision of the first page and the key to go on with
 
-The cache answers for the present; the past is read from the store, unless nothing of the kind has changed since.
+The cache answers for the present; the past is read from the store, unless nothing of the kind has changed since. What
+has been compacted is Expired either way: a token's life does not depend on how busy the kind is.
 Source: API concepts, "Resource versions" and "Retrieving large results sets in chunks".
 """
 
@@ -218,21 +219,21 @@ class Lister:
         selects = predicate_of(options)
         revision, start = await self._where(options)
         kind = self._cache.kind(resource)
-        if revision and kind.changed > revision:
-            entries = await self._past(resource, scope, selects, options.limit, revision, start)
+        if revision and (kind.changed > revision or self._store.compacted_revision > revision):
+            entries, count = await self._past(resource, scope, selects, options.limit, revision, start)
         else:
             revision = revision or self._cache.revision
             found: Iterable[Entry] = _in_scope(kind, scope, start)
             if selects is not None:
                 found = filter(selects, found)
             entries = list(islice(found, options.limit + 1) if options.limit else found)
+            count = _count_from(kind, scope, start)
         metadata: dict[str, Any] = {"resourceVersion": str(revision)}
         if options.limit and len(entries) > options.limit:
             del entries[options.limit :]
-            last = entries[-1].key
-            metadata["continue"] = encode_token(revision, last + "\0")
-            if selects is None and kind.changed <= revision:
-                metadata["remainingItemCount"] = _count_after(kind, scope, last)
+            metadata["continue"] = encode_token(revision, entries[-1].key + "\0")
+            if selects is None:
+                metadata["remainingItemCount"] = count - options.limit
         return Listed(entries, metadata)
 
     async def _where(self, options: ListOptions) -> tuple[int, str]:
@@ -255,12 +256,16 @@ class Lister:
 
     async def _past(
         self, resource: Resource, scope: Scope, selects: Predicate | None, limit: int, revision: int, start: str
-    ) -> list[Entry]:
-        """Entries as of a revision, from the store: at most one more than the limit, which says that there are more."""
+    ) -> tuple[list[Entry], int]:
+        """Entries as of a revision, from the store: at most one more than the limit, which says that there are more.
+
+        And how many objects the namespace has from `start` on, whatever selects.
+        """
         prefix = prefix_of(resource)
         within = f"{prefix}{scope.namespace}/" if scope.namespace else prefix
         next_key = prefix + start if start else ""
         found: list[Entry] = []
+        count = -1
         while True:
             try:
                 page = await self._store.range(within, start=next_key, limit=STORE_PAGE, revision=revision)
@@ -268,18 +273,20 @@ class Lister:
                 raise self._expired(start, revision) from None
             except FutureRevision:
                 raise APIError("Timeout", f"Too large resource version: {revision}") from None
+            count = page.count if count < 0 else count
             for kv in page.items:
                 key = kv.key[len(prefix) :]
                 entry = entry_of(key, kv.value, kv.mod_revision, kv.create_revision, resource.selectable_fields)
                 if (not scope.name or entry.name == scope.name) and (selects is None or selects(entry)):
                     found.append(entry)
             if not page.more or (limit and len(found) > limit):
-                return found[: limit + 1] if limit else found
+                return (found[: limit + 1] if limit else found), count
             next_key = page.items[-1].key + "\0"
 
     def _expired(self, start: str, revision: int) -> APIError:
+        """With the token that goes on without being consistent, for a list that had begun."""
         if start:
-            return APIError("Expired", TOO_OLD_TOKEN)
+            return APIError("Expired", TOO_OLD_TOKEN, continue_token=encode_token(LATEST, start))
         return APIError("Expired", f"The resourceVersion for the provided list is too old: {revision}")
 
 
@@ -290,6 +297,9 @@ def _in_scope(kind: KindCache, scope: Scope, start: str) -> Iterator[Entry]:
     return kind.select(scope.namespace, scope.name, start)
 
 
-def _count_after(kind: KindCache, scope: Scope, last: str) -> int:
-    end = kind.entries.bisect_left(scope.namespace + "0") if scope.namespace else len(kind.entries)
-    return int(end - kind.entries.bisect_right(last))
+def _count_from(kind: KindCache, scope: Scope, start: str) -> int:
+    """How many objects the namespace has from the key `start` on."""
+    if not scope.namespace:
+        return len(kind.entries) - int(kind.entries.bisect_left(start))
+    first = kind.entries.bisect_left(max(start, scope.namespace + "/"))
+    return int(kind.entries.bisect_left(scope.namespace + "0") - first)

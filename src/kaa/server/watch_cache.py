@@ -258,25 +258,24 @@ class WatchCache:
         return kind
 
     def forget(self, resource: Resource) -> None:
-        """Ends the watches of a kind that is no longer served."""
+        """Ends the watches of a kind that is no longer served, or no longer as it was."""
         kind = self._kinds.get(prefix_of(resource))
         if kind is not None:
             kind.end_watchers()
 
-    def reindex(self, resource: Resource) -> None:
-        """A custom kind was added or its selectable fields have changed: entries get the fields of the new row."""
+    def reindex(self, resource: Resource, fields: tuple[str, ...]) -> None:
+        """A custom kind was added or its selectable fields have changed: entries get these fields."""
         kind = self.kind(resource)
-        if kind.fields == resource.selectable_fields:
+        if kind.fields == fields:
             return
-        kind.fields = resource.selectable_fields
+        kind.fields = fields
         for key, entry in list(kind.entries.items()):
-            fields = selected_fields(orjson.loads(entry.item), kind.fields)
             kind.entries[key] = Entry(
                 key,
                 entry.namespace,
                 entry.name,
                 entry.labels,
-                fields,
+                selected_fields(orjson.loads(entry.item), fields),
                 entry.revision,
                 entry.create_revision,
                 entry.item,

@@ -129,6 +129,60 @@ async def test_deleting_a_definition_deletes_its_objects(server, client, widgets
     assert refused.value.reason == "NotFound"
 
 
+async def test_what_is_stored_gets_the_defaults_that_came_later(server, client, widgets):
+    """A new default holds for every object that is read, and one that is gone stays with those that got it."""
+    await client.create(widget(size=1), "default")
+    shape = {"type": "object", "required": ["size"], "properties": {"size": {"type": "integer"}}}
+    colors = {"color": {"type": "string"}, "shade": {"type": "string", "default": "dark"}}
+    schema = {"type": "object", "properties": {"spec": {**shape, "properties": {**shape["properties"], **colors}}}}
+    await client.patch(
+        "CustomResourceDefinition",
+        "widgets.example.com",
+        [{"op": "replace", "path": "/spec/versions/0/schema/openAPIV3Schema", "value": schema}],
+        patch_type="json",
+    )
+    await eventually(lambda: server.catalog.find("example.com", "v1", "widgets") is not widgets)
+    expected = {"size": 1, "color": "red", "shade": "dark"}
+    assert (await client.get(widgets, "w", "default"))["spec"] == expected
+    assert [item["spec"] for item in (await client.list(widgets, "default")).items] == [expected]
+    async for event in client.watch(widgets, "default", resource_version="0"):
+        assert event.object["spec"] == expected
+        break
+
+
+async def test_a_watch_ends_when_its_definition_changes(server, client, widgets):
+    """Its events would go on to have the form of the old schema; whoever comes back gets the new one."""
+    listed = await client.list(widgets, "default")
+    watch = client.watch(widgets, "default", resource_version=listed.resource_version)
+    ended = asyncio.ensure_future(anext(watch, None))
+    await asyncio.sleep(0)
+    change = [{"op": "add", "path": "/spec/names/categories", "value": ["all"]}]
+    await client.patch("CustomResourceDefinition", "widgets.example.com", change, patch_type="json")
+    async with asyncio.timeout(5):
+        assert await ended is None
+
+
+async def test_versions_select_by_fields_of_their_own(server, client):
+    """One stored object, seen through two schemas that offer different fields to select by."""
+    fields = {name: {"type": "string"} for name in ("host", "port")}
+    schema = {"openAPIV3Schema": {"type": "object", "properties": fields}}
+    made = definition(schema=schema, subresources={}, selectableFields=[{"jsonPath": ".host"}])
+    made["spec"]["versions"].append(
+        {**made["spec"]["versions"][0], "name": "v2", "storage": False, "selectableFields": [{"jsonPath": ".port"}]}
+    )
+    await client.create(made)
+    await eventually(lambda: server.catalog.find("example.com", "v2", "widgets") is not None)
+    rows = {version: server.catalog.find("example.com", version, "widgets") for version in ("v1", "v2")}
+    client.catalog.add(rows["v1"])
+    for name, port in (("a", "80"), ("b", "90")):
+        body = {"apiVersion": "example.com/v1", "kind": "Widget", "metadata": {"name": name}}
+        await client.create({**body, "host": f"host-{name}", "port": port}, "default")
+    listed = await client.list(rows["v1"], "default", field_selector="host=host-a")
+    assert [item["metadata"]["name"] for item in listed.items] == ["a"]
+    listed = await client.list(rows["v2"], "default", field_selector="port=90")
+    assert [item["metadata"]["name"] for item in listed.items] == ["b"]
+
+
 async def test_what_is_not_supported_is_refused(client):
     """Rules that would silently not hold are worse than an error."""
     schema = {"type": "object", "x-kubernetes-validations": [{"rule": "self.spec.size > 1"}]}

@@ -93,17 +93,18 @@ class Definitions:
             self._generations[name] = generation
 
     def _serve(self, name: str, rows: list[Resource]) -> None:
-        """Replaces the rows of a definition; watches of versions that are gone end."""
+        """Replaces the rows of a definition. Watches end: they show objects as the old rows have them."""
         before = self._served.pop(name, [])
         versions = {row.version for row in rows}
         for row in before:
+            self._cache.forget(row)
             if row.version not in versions:
                 self._catalog.remove(row)
-                self._cache.forget(row)
         for row in rows:
             self._catalog.add(row)
-            self._cache.reindex(row)
         if rows:
+            # Versions may select by different fields of the one stored object.
+            self._cache.reindex(rows[0], tuple({path: None for row in rows for path in row.selectable_fields}))
             self._served[name] = rows
         else:
             self._generations.pop(name, None)

@@ -1,7 +1,9 @@
 """A CustomResourceDefinition as rows: one for each served version. Pure.
 
 All versions are stored as the one that says `storage: true`; they differ in their apiVersion alone (conversion strategy
-None). Conversion by webhook and rules in CEL are not there, and a definition that needs them is refused.
+None). What was stored under another schema, of another version or of an earlier definition, takes the form of the
+version that it is read in: pruned, and with its defaults. Conversion by webhook and rules in CEL are not there, and a
+definition that needs them is refused.
 """
 
 import re
@@ -23,7 +25,9 @@ def rows_of(definition: Object) -> list[Resource]:
     """The rows of a definition's served versions, the preferred one first."""
     spec = definition["spec"]
     versions = sorted(spec["versions"], key=lambda version: version_order(version["name"]))
-    return [_row(spec, version) for version in versions if version.get("served")]
+    # As long as there has been one schema, what is stored has its form already.
+    has_other_forms = len(versions) > 1 or definition["metadata"].get("generation", 1) > 1
+    return [_row(spec, version, has_other_forms) for version in versions if version.get("served")]
 
 
 _VERSION = re.compile(r"v(\d+)(?:(alpha|beta)(\d+))?")
@@ -44,7 +48,7 @@ def storage_version(definition: Object) -> str:
     return name
 
 
-def _row(spec: Object, version: Object) -> Resource:
+def _row(spec: Object, version: Object, has_other_forms: bool) -> Resource:
     names = spec["names"]
     subresources = version.get("subresources") or {}
     root = (version.get("schema") or {}).get("openAPIV3Schema") or {PRESERVE: True}
@@ -63,6 +67,7 @@ def _row(spec: Object, version: Object) -> Resource:
         defaults=schema.default,
         validate=lambda new, old: schema.validate(new),
         storage_version=next(v["name"] for v in spec["versions"] if v.get("storage")),
+        from_storage=schema.settled if has_other_forms else None,
         group=spec["group"],
         version=version["name"],
         schema=schema,

@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 
 from kaa.api.errors import FieldError
-from kaa.api.objects import Object
+from kaa.api.objects import Object, copy_object
 
 Schema = Mapping[str, Any]
 
@@ -52,6 +52,13 @@ class CustomSchema:
     def default(self, obj: Object) -> None:
         """Fills in defaults in place."""
         _default(obj, self.root)
+
+    def settled(self, obj: Object) -> Object:
+        """A copy of what was written under another schema, in the form of this one."""
+        settled = copy_object(obj)
+        self.prune(settled)
+        self.default(settled)
+        return settled
 
     def validate(self, obj: Object) -> list[FieldError]:
         return list(_validate({k: v for k, v in obj.items() if k not in OBJECT_FIELDS}, self.root, "", root=True))

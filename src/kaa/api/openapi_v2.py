@@ -14,7 +14,6 @@ from kaa.api.messages import openapi_messages
 from kaa.api.openapi import Describe, document, undescribed
 from kaa.api.resource import Catalog
 
-MEDIA_TYPE = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
 _METHODS = ("get", "put", "post", "delete", "patch")
 
 

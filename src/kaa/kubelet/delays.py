@@ -28,7 +28,7 @@ class Delay:
 
 @dataclass(slots=True)
 class DelayTable(Generic[K]):
-    """Delays by key. Holds a key until `forget` or `expire`."""
+    """Delays by key. Holds a key until `forget`."""
 
     backoff: Backoff
     entries: dict[K, Delay] = field(default_factory=dict)
@@ -52,10 +52,6 @@ class DelayTable(Generic[K]):
     def forget(self, key: K) -> None:
         self.entries.pop(key, None)
         self._tries.pop(key, None)
-
-    def expire(self, now: datetime) -> None:
-        for key in [key for key, entry in self.entries.items() if self._is_stale(entry, now)]:
-            self.forget(key)
 
     def _is_stale(self, entry: Delay, now: datetime) -> bool:
         return now - entry.counted_at > timedelta(seconds=2 * self.backoff.limit_seconds)

@@ -12,6 +12,9 @@ from kaa.api.objects import Object, name_of
 from kaa.kubelet.expansion import expand
 from kaa.kubelet.field_ref import InvalidFieldRef, PodFacts, field_value, resource_value
 
+API_SERVICE_NAMESPACE = "default"
+"""Where the Service `kubernetes` is; every pod is told of it."""
+
 
 class ConfigError(Exception):
     """The container's configuration cannot be made now; retried, as what is missing may appear."""
@@ -92,7 +95,7 @@ async def _key(facts: PodFacts, kind: str, ref: Object, objects: Objects) -> str
     raise ConfigError(f"couldn't find key {ref['key']} in {what} {namespace}/{ref.get('name', '')}")
 
 
-def service_variables(services: Iterable[Object], pod: Object, master_namespace: str = "default") -> dict[str, str]:
+def service_variables(services: Iterable[Object], pod: Object) -> dict[str, str]:
     """`X_SERVICE_HOST` and Docker-link variables of the namespace's Services, and always of `kubernetes`."""
     namespace = pod["metadata"]["namespace"]
     links = pod["spec"].get("enableServiceLinks", True)
@@ -103,7 +106,7 @@ def service_variables(services: Iterable[Object], pod: Object, master_namespace:
             continue
         if own and links:
             chosen[name] = service
-        elif name == "kubernetes" and service["metadata"]["namespace"] == master_namespace:
+        elif name == "kubernetes" and service["metadata"]["namespace"] == API_SERVICE_NAMESPACE:
             chosen.setdefault(name, service)
     variables: dict[str, str] = {}
     for service in chosen.values():

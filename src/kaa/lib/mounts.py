@@ -1,10 +1,9 @@
-"""mount(2) and umount2(2), which Python's library lacks: tmpfs and bind mounts. Needs CAP_SYS_ADMIN."""
+"""mount(2) and umount2(2), which Python's library lacks: memory file systems. Needs CAP_SYS_ADMIN."""
 
 import ctypes
 import os
 from pathlib import Path
 
-MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REMOUNT, MS_BIND, MS_REC = 1, 2, 4, 8, 32, 4096, 16384
 MNT_DETACH, UMOUNT_NOFOLLOW = 2, 8
 
 MAX_STACKED = 16
@@ -13,24 +12,12 @@ MAX_STACKED = 16
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-def mount(source: str, target: Path, kind: str, flags: int, options: str = "") -> None:
-    """Raises OSError with the target's path."""
-    answer = _libc.mount(
-        source.encode(), os.fsencode(target), kind.encode(), ctypes.c_ulong(flags), options.encode() or None
-    )
-    if answer != 0:
-        code = ctypes.get_errno()
-        raise OSError(code, f"mount {kind or 'bind'}: {os.strerror(code)}", str(target))
-
-
 def mount_tmpfs(target: Path, *, size_bytes: int = 0, mode: int = 0o777) -> None:
-    """`size_bytes` 0 is the kernel's default: half of the memory."""
+    """`size_bytes` 0 is the kernel's default: half of the memory. Raises OSError with the target's path."""
     options = f"mode={mode:o}" + (f",size={size_bytes}" if size_bytes else "")
-    mount("tmpfs", target, "tmpfs", 0, options)
-
-
-def bind_mount(source: Path, target: Path, *, recursive: bool = False) -> None:
-    mount(str(source), target, "", MS_BIND | (MS_REC if recursive else 0))
+    if _libc.mount(b"tmpfs", os.fsencode(target), b"tmpfs", ctypes.c_ulong(0), options.encode()) != 0:
+        code = ctypes.get_errno()
+        raise OSError(code, f"mount tmpfs: {os.strerror(code)}", str(target))
 
 
 def unmount(target: Path) -> None:

@@ -71,3 +71,14 @@ def make_pod() -> Any:
 @pytest.fixture
 def make_runtime() -> Any:
     return _runtime
+
+
+@pytest.fixture(scope="session")
+def make_pod_of() -> Any:
+    """A pod of two init containers with a sidecar between them, and two app containers, by restart policy."""
+
+    def make(policy: str) -> dict[str, Any]:
+        init = [{"name": "i"}, {"name": "s", "restartPolicy": "Always"}, {"name": "j"}]
+        return _pod({"restartPolicy": policy, "initContainers": init, "containers": [{"name": "a"}, {"name": "b"}]})
+
+    return make

@@ -31,7 +31,7 @@ from kaa.server.impersonation import impersonate
 from kaa.server.internal import CacheReader, RegistryWriter
 from kaa.server.listing import Lister
 from kaa.server.metrics import Metrics
-from kaa.server.negotiation import respond_error
+from kaa.server.negotiation import respond_error, status_encoding
 from kaa.server.openapi import OpenAPI
 from kaa.server.registry import Registry
 from kaa.server.request import ANONYMOUS, Attributes, Request, Response, User
@@ -142,13 +142,13 @@ class APIServer:
         try:
             response = await self._answer(request, info)
         except APIError as error:
-            response = respond_error(error)
+            response = _refusal(request, error)
         except StoreFailed as error:
-            response = respond_error(APIError("InternalError", f"Internal error occurred: {error}"))
+            response = _refusal(request, APIError("InternalError", f"Internal error occurred: {error}"))
         except Exception as error:
             # The edge: a fault of ours ends one request, loudly, and not the server.
             log.exception("%s %s failed", request.method, request.path)
-            response = respond_error(APIError("InternalError", f"Internal error occurred: {error}"))
+            response = _refusal(request, APIError("InternalError", f"Internal error occurred: {error}"))
         known = self.catalog.find(info.group, info.version, info.plural) is not None
         self.metrics.observe(info, known, response.status, self.clock.monotonic() - began)
         return response
@@ -196,6 +196,10 @@ class APIServer:
         allowed, reason = self.chain.authorizer.authorize(attributes)
         if not allowed:
             raise forbidden(attributes, reason)
+
+
+def _refusal(request: Request, error: APIError) -> Response:
+    return respond_error(error, status_encoding(request.headers.get("accept", "")))
 
 
 def attributes_of(user: User, path: str, info: RequestInfo, catalog: Catalog) -> Attributes:

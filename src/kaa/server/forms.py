@@ -2,6 +2,9 @@
 
 A form is made once for a row and an encoding, and shared by everybody who asks for it: watchers of one form share
 the bytes of each event. Its input is items (see storage), which the JSON form passes through without decoding.
+
+    watch as JSON       {"type":"ADDED","object":{...}} and a newline
+    watch as protobuf   the length in four bytes, then the event's message
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,7 +16,7 @@ from kaa.api.objects import Object
 from kaa.api.resource import Resource
 from kaa.api.tables import table
 from kaa.lib.clock import Clock
-from kaa.server.negotiation import JSON, YAML, Accepted, encode, not_acceptable
+from kaa.server.negotiation import JSON, PROTOBUF, Accepted, encode, not_acceptable
 from kaa.server.storage import at_revision, decode, head_of, served_item
 from kaa.server.watch_cache import Entry
 
@@ -59,6 +62,9 @@ class JSONForm:
         metadata = _bookmark_metadata(revision, initial_events_end)
         return b'{"type":"BOOKMARK","object":%b"metadata":%b}}\n' % (self._head, orjson.dumps(metadata))
 
+    def error(self, status: Object) -> bytes:
+        return _json_event("ERROR", status)
+
 
 class ObjectForm:
     """Forms that are worked out from whole objects. What differs is `show` and `show_list`."""
@@ -83,17 +89,29 @@ class ObjectForm:
 
     def event(self, type_: str, entry: Entry, revision: int) -> bytes:
         item = entry.item if type_ != "DELETED" else at_revision(entry.item, revision)
-        return orjson.dumps({"type": type_, "object": self.show(decode(self._resource, item))}) + b"\n"
+        return self._event(type_, self.show(decode(self._resource, item)))
 
     def bookmark(self, revision: int, *, initial_events_end: bool = False) -> bytes:
         shown = self.show_bookmark(_bookmark_metadata(revision, initial_events_end))
-        return orjson.dumps({"type": "BOOKMARK", "object": shown}) + b"\n"
+        return self._event("BOOKMARK", shown)
+
+    def error(self, status: Object) -> bytes:
+        return self._event("ERROR", status)
+
+    def _event(self, type_: str, shown: Object) -> bytes:
+        if self._accepted.encoding == PROTOBUF:
+            from kaa.api.protobuf import encode_watch_event
+
+            return encode_watch_event(type_, encode(shown, PROTOBUF))
+        return _json_event(type_, shown)
 
     def show_bookmark(self, metadata: Object) -> Object:
         return self.show({"apiVersion": self._resource.api_version, "kind": self._resource.kind, "metadata": metadata})
 
 
-class YAMLForm(ObjectForm):
+class WholeForm(ObjectForm):
+    """The objects, in another encoding than JSON."""
+
     def show(self, obj: Object) -> Object:
         return obj
 
@@ -146,6 +164,10 @@ class TableForm(ObjectForm):
         return self.show_list([], metadata)
 
 
+def _json_event(type_: str, shown: Object) -> bytes:
+    return orjson.dumps({"type": type_, "object": shown}) + b"\n"
+
+
 def _bookmark_metadata(revision: int, initial_events_end: bool) -> Object:
     metadata: Object = {"resourceVersion": str(revision), "creationTimestamp": None}
     if initial_events_end:
@@ -182,11 +204,15 @@ class Forms:
             return TableForm(resource, accepted, self._clock, include_object or "Metadata")
         if accepted.transform:
             return PartialForm(resource, accepted)
-        return YAMLForm(resource, accepted) if accepted.encoding == YAML else JSONForm(resource)
+        return JSONForm(resource) if accepted.encoding == JSON else WholeForm(resource, accepted)
 
 
-def watchable(accepted: Accepted) -> Accepted:
-    """A watch is a stream of JSON documents. Raises NotAcceptable."""
-    if accepted.encoding != JSON:
+STREAM_TYPES = {JSON: JSON, PROTOBUF: f"{PROTOBUF};stream=watch"}
+"""The media type of a watch in each encoding that can be a stream."""
+
+
+def stream_type(form: AnyForm) -> str:
+    """Raises NotAcceptable."""
+    if form.content_type not in STREAM_TYPES:
         raise not_acceptable()
-    return accepted
+    return STREAM_TYPES[form.content_type]

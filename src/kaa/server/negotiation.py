@@ -1,8 +1,8 @@
 """Media types: which form an answer takes (Accept), and how it is written.
 
-A form is an encoding (JSON, YAML) and a transformation: the objects themselves, their metadata alone, or a Table.
-Upstream's clients ask for the most compact first and name JSON as their last choice; a choice that is not offered
-here is passed over. A header that leaves nothing is NotAcceptable.
+A form is an encoding (JSON, YAML, protobuf) and a transformation: the objects themselves, their metadata alone, or a
+Table. Upstream's clients ask for the most compact first and name JSON as their last choice; a choice that is not
+offered for a kind is passed over. A header that leaves nothing is NotAcceptable.
 """
 
 from collections.abc import Mapping
@@ -18,7 +18,9 @@ from kaa.server.request import MAX_BODY_BYTES, Request, Response
 
 JSON = "application/json"
 YAML = "application/yaml"
-OFFERED = (JSON, YAML)
+PROTOBUF = "application/vnd.kubernetes.protobuf"
+OFFERED = (JSON, YAML, PROTOBUF)
+ALIASES = {"*/*": JSON, "application/*": JSON, "text/yaml": YAML}
 
 TRANSFORMS = ("Table", "PartialObjectMetadata", "PartialObjectMetadataList")
 TRANSFORM_VERSIONS = ("v1", "v1beta1")
@@ -34,7 +36,7 @@ class MediaType:
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """`encoding` is JSON or YAML; `transform` one of TRANSFORMS or "" for the objects themselves."""
+    """`encoding` is one of OFFERED; `transform` one of TRANSFORMS or "" for the objects themselves."""
 
     encoding: str = JSON
     transform: str = ""
@@ -59,23 +61,34 @@ def parse_media_types(header: str) -> tuple[MediaType, ...]:
 
 
 @lru_cache(maxsize=256)
-def accepted(header: str, *, transforms: bool = True) -> Accepted:
-    """The first choice that can be served. Raises NotAcceptable."""
+def accepted(header: str, *, protobuf: bool = True) -> Accepted:
+    """The first choice that can be served. `protobuf` says whether the kind has messages. Raises NotAcceptable."""
     choices = parse_media_types(header)
     if not choices:
         return Accepted()
     for choice in choices:
-        encoding = {"*/*": JSON, "application/*": JSON, "text/yaml": YAML}.get(choice.name, choice.name)
+        encoding = ALIASES.get(choice.name, choice.name)
         transform = choice.parameters.get("as", "")
-        if encoding not in OFFERED or (transform and not transforms):
+        if encoding not in OFFERED:
             continue
         if not transform:
+            if encoding == PROTOBUF and not protobuf:
+                continue
             return Accepted(encoding)
         version = choice.parameters.get("v", "")
         wanted_group = choice.parameters.get("g", "") == "meta.k8s.io"
+        if encoding == PROTOBUF and (transform == "Table" or version != "v1"):
+            continue  # these have no messages
         if transform in TRANSFORMS and wanted_group and version in TRANSFORM_VERSIONS:
             return Accepted(encoding, transform, version)
     raise not_acceptable()
+
+
+@lru_cache(maxsize=256)
+def status_encoding(header: str) -> str:
+    """How a Status is written to whoever accepts this: as wanted if it can be, else as JSON."""
+    names = (ALIASES.get(choice.name, choice.name) for choice in parse_media_types(header))
+    return next((name for name in names if name in OFFERED), JSON)
 
 
 def not_acceptable() -> APIError:
@@ -99,6 +112,10 @@ def too_large() -> APIError:
 def encode(obj: Any, encoding: str = JSON) -> bytes:
     if encoding == JSON:
         return orjson.dumps(obj)
+    if encoding == PROTOBUF:
+        from kaa.api.protobuf import encode_object
+
+        return encode_object(obj)
     import yaml
 
     text: str = yaml.safe_dump(obj, sort_keys=False, default_flow_style=False)

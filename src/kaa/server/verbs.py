@@ -15,7 +15,7 @@ from kaa.api.resource import Catalog, Resource
 from kaa.server.bodies import decode_object, decode_options, field_validation
 from kaa.server.chain import Admission
 from kaa.server.deletion import DeleteOptions
-from kaa.server.forms import AnyForm, Forms, watchable
+from kaa.server.forms import AnyForm, Forms, stream_type
 from kaa.server.listing import Lister, list_options
 from kaa.server.negotiation import accepted, respond
 from kaa.server.object_meta import settle_name, settle_namespace
@@ -89,7 +89,7 @@ class Verbs:
     authorize: Callable[[Attributes], None]  # raises Forbidden
 
     def form(self, request: Request, resource: Resource) -> AnyForm:
-        choice = accepted(request.headers.get("accept", ""))
+        choice = accepted(request.headers.get("accept", ""), protobuf=resource.schema is None)
         include = request.parameter("includeObject") if choice.transform == "Table" else ""
         if include not in ("", "None", "Metadata", "Object"):
             raise bad_request(f'unrecognized includeObject value: "{include}"')
@@ -106,11 +106,11 @@ class Verbs:
         return Response(200, form.many([entry.item for entry in listed.entries], listed.metadata), form.content_type)
 
     async def watch(self, request: Request, attributes: Attributes, resource: Resource) -> Response:
-        watchable(accepted(request.headers.get("accept", "")))
         form = self.form(request, resource)
+        content_type = stream_type(form)
         options = list_options(request)
         chunks = await self.watching.open(resource, attributes.namespace, options, form)
-        return Response(200, b"", form.content_type, chunks=chunks)
+        return Response(200, b"", content_type, chunks=chunks)
 
     async def create(self, request: Request, attributes: Attributes, resource: Resource) -> Response:
         form = self.form(request, resource)
@@ -168,9 +168,10 @@ class Verbs:
         write = self.write(request, attributes, given)
         written = await self.registry.delete(resource, attributes.namespace, attributes.name, options, write)
         if written.removed and resource.kind not in RETURNED_WHEN_DELETED:
-            return self.warned(respond(_deleted(resource, decode(resource, written.item))), write)
-        status = 202 if not written.removed and options.propagation == "Foreground" else 200
-        return self.warned(Response(status, form.one(written.item), form.content_type), write)
+            status = _deleted(resource, decode(resource, written.item))
+            return self.warned(respond(status, 200, form.content_type), write)
+        code = 202 if not written.removed and options.propagation == "Foreground" else 200
+        return self.warned(Response(code, form.one(written.item), form.content_type), write)
 
     async def deletecollection(self, request: Request, attributes: Attributes, resource: Resource) -> Response:
         """Deletes one by one; what went meanwhile is passed over. Preconditions are each object's own."""

@@ -1,4 +1,4 @@
-"""WATCH: a stream of events from a revision on, one JSON document a line.
+"""WATCH: a stream of events from a revision on, each in the form that was asked for: as JSON, one document a line.
 
     resourceVersion   unset or "0"   the objects that there are, as ADDED; then what happens
                       n              what happened after n; then what happens
@@ -9,8 +9,6 @@ ends at its time limit, when it is too slow, and when the server stops; the clie
 """
 
 from collections.abc import AsyncIterator, Iterator
-
-import orjson
 
 from kaa.api.errors import APIError
 from kaa.api.resource import Resource
@@ -57,7 +55,7 @@ class Watching:
         try:
             first = list(_present(kind, watcher, began) if wants_state else _missed(kind, watcher))
         except APIError as error:
-            yield orjson.dumps({"type": "ERROR", "object": error.to_status()}) + b"\n"
+            yield form.error(error.to_status())
             return
         if options.send_initial_events and options.bookmarks:
             first.append(form.bookmark(began, initial_events_end=True))

@@ -13,7 +13,7 @@ from kaa.server.custom.jsonpath import find
 from kaa.server.custom.rows import version_order
 from kaa.server.forms import JSONForm
 from kaa.server.listing import decode_token, encode_token
-from kaa.server.negotiation import Accepted, accepted
+from kaa.server.negotiation import PROTOBUF, Accepted, accepted, status_encoding
 from kaa.server.storage import at_revision, decode, encode, item_of
 from kaa.server.watch_cache import selected_fields, split_key, transition
 
@@ -62,7 +62,8 @@ def test_a_list_is_one_document(count):
     [
         ("", Accepted()),
         ("*/*", Accepted()),
-        ("application/vnd.kubernetes.protobuf, application/json", Accepted()),
+        ("application/vnd.kubernetes.protobuf, application/json", Accepted(PROTOBUF)),
+        ("application/vnd.kubernetes.protobuf;stream=watch,application/json;stream=watch", Accepted(PROTOBUF)),
         ("application/yaml", Accepted("application/yaml")),
         ("application/json;q=0.5,application/yaml", Accepted("application/yaml")),
         (
@@ -72,7 +73,11 @@ def test_a_list_is_one_document(count):
         (
             "application/vnd.kubernetes.protobuf;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io,"
             "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io,application/json",
-            Accepted(transform="PartialObjectMetadataList"),
+            Accepted(PROTOBUF, "PartialObjectMetadataList"),
+        ),
+        (
+            "application/vnd.kubernetes.protobuf;as=Table;v=v1;g=meta.k8s.io,application/json",
+            Accepted(),
         ),
         ("application/json;as=Table;v=v9;g=meta.k8s.io,application/json", Accepted()),
     ],
@@ -82,11 +87,22 @@ def test_accept(header, expected):
     assert accepted(header) == expected
 
 
-@pytest.mark.parametrize("header", ["application/vnd.kubernetes.protobuf", "text/html"])
+def test_custom_kinds_have_no_messages():
+    """Who also takes JSON gets that; who takes protobuf alone is told that there is none. Metadata has messages."""
+    assert accepted("application/vnd.kubernetes.protobuf,application/json", protobuf=False) == Accepted()
+    partial = "application/vnd.kubernetes.protobuf;as=PartialObjectMetadata;v=v1;g=meta.k8s.io"
+    assert accepted(partial, protobuf=False) == Accepted(PROTOBUF, "PartialObjectMetadata")
+    with pytest.raises(APIError, match="only the following media types are accepted"):
+        accepted("application/vnd.kubernetes.protobuf", protobuf=False)
+
+
+@pytest.mark.parametrize("header", ["application/cbor", "text/html"])
 def test_nothing_acceptable(header):
+    """A header that leaves nothing is refused, as a Status in the encoding that everybody reads."""
     with pytest.raises(APIError) as refused:
         accepted(header)
     assert refused.value.reason == "NotAcceptable"
+    assert status_encoding(header) == "application/json"
 
 
 @given(revision=st.integers(-1, 2**62), start=st.text(min_size=1))

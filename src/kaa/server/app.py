@@ -27,7 +27,7 @@ from kaa.server.custom.definitions import Definitions
 from kaa.server.discovery import Discovery
 from kaa.server.forms import Forms
 from kaa.server.health import Health
-from kaa.server.impersonation import impersonate
+from kaa.server.impersonation import impersonate, is_impersonating
 from kaa.server.internal import CacheReader, RegistryWriter
 from kaa.server.listing import Lister
 from kaa.server.metrics import Metrics
@@ -156,7 +156,7 @@ class APIServer:
     async def _answer(self, request: Request, info: RequestInfo) -> Response:
         if request.user is ANONYMOUS:
             request.user = await self.chain.authenticator.authenticate(request) or ANONYMOUS
-        if "impersonate-user" in request.headers or "impersonate-group" in request.headers:
+        if is_impersonating(request.headers):
             request.user = impersonate(request, self.authorize)
         if routing.is_long_running(info):
             return await self._dispatch(request, info)

@@ -1,29 +1,34 @@
 """Impersonation: a request on behalf of somebody else, by whoever may `impersonate` that user, group, uid or extra."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from urllib.parse import unquote
 
-from kaa.api.errors import APIError
+from kaa.api.errors import bad_request
 from kaa.server.request import Attributes, Request, User
 
-EXTRA = "impersonate-extra-"
+USER, GROUP, UID, EXTRA = "impersonate-user", "impersonate-group", "impersonate-uid", "impersonate-extra-"
 SERVICE_ACCOUNT = "system:serviceaccount:"
+
+
+def is_impersonating(headers: Mapping[str, str]) -> bool:
+    return any(name.startswith("impersonate-") for name in headers)
 
 
 def impersonate(request: Request, authorize: Callable[[Attributes], None]) -> User:
     """Who the request is to be taken for. `authorize` raises Forbidden for each thing that may not be claimed."""
     headers = request.headers
-    name = headers.get("impersonate-user", "")
-    if not name:
-        message = "requested groups, extra, or uid without impersonating a user"
-        raise APIError("InternalError", f"Internal error occurred: {message}")
-    groups = tuple(group.strip() for group in headers.get("impersonate-group", "").split(",") if group.strip())
-    uid = headers.get("impersonate-uid", "")
+    name = headers.get(USER, "")
+    groups = tuple(group.strip() for group in headers.get(GROUP, "").split(",") if group.strip())
+    uid = headers.get(UID, "")
     extra = {
         unquote(key.removeprefix(EXTRA)): tuple(value.strip() for value in values.split(","))
         for key, values in headers.items()
         if key.startswith(EXTRA)
     }
+    if not (name or groups or uid or extra):
+        return request.user
+    if not name:
+        raise bad_request(f"requested {_shown(uid, groups, extra)} without impersonating a user name")
     for attributes in _claims(request.user, name, groups, uid, extra):
         authorize(attributes)
     return User(name, _groups_of(name, groups), uid, extra)
@@ -48,6 +53,14 @@ def _claims(
     for key, values in extra.items():
         for value in values:
             yield Attributes(user, "impersonate", authentication, "v1", "userextras", key, name=value, is_resource=True)
+
+
+def _shown(uid: str, groups: tuple[str, ...], extra: dict[str, tuple[str, ...]]) -> str:
+    """A user without name, as Go writes it in upstream's message."""
+    listed = "{" + ", ".join(f'"{group}"' for group in groups) + "}" if groups else "(nil)"
+    values = {key: ", ".join(f'"{value}"' for value in extra[key]) for key in sorted(extra)}
+    mapped = "{" + ", ".join(f'"{key}":[]string{{{text}}}' for key, text in values.items()) + "}" if extra else "(nil)"
+    return f'&user.DefaultInfo{{Name:"", UID:"{uid}", Groups:[]string{listed}, Extra:map[string][]string{mapped}}}'
 
 
 def _groups_of(name: str, groups: tuple[str, ...]) -> tuple[str, ...]:

@@ -11,6 +11,11 @@ def container(**more: Any) -> dict[str, Any]:
     return {"name": "web", "image": IMAGE, "command": ["sh", "-c", script], **more}
 
 
+def fetch(host: str, port: int = 80) -> str:
+    """A shell command that prints the page at an address. (Debian's static busybox has a wget that crashes.)"""
+    return f"printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nc -w 5 {host} {port} | tail -n 1"
+
+
 def pod(name: str, namespace: str, *, labels: dict[str, str] | None = None, **spec: Any) -> dict[str, Any]:
     return {
         "apiVersion": "v1",

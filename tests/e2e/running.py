@@ -48,8 +48,7 @@ class RunningCluster:
         return json.loads(self.kubectl("get", *words, "-o", "json").stdout)
 
     def apply(self, *objects: dict[str, Any]) -> None:
-        document = {"apiVersion": "v1", "kind": "List", "items": list(objects)}
-        self.kubectl("apply", "-f", "-", stdin=json.dumps(document))
+        self.kubectl("apply", "-f", "-", stdin="\n---\n".join(json.dumps(obj) for obj in objects))
 
     def status(self) -> Any:
         return json.loads(self.kaa("status", "--name", self.name, "-o", "json").stdout)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.objects import container, deployment, pod, service, shell_pod
+from tests.e2e.objects import container, deployment, fetch, pod, service, shell_pod
 from tests.e2e.running import BIN, IMAGE, RunningCluster, eventually
 
 
@@ -143,7 +143,7 @@ def test_expose_gives_an_address_that_answers(cluster: RunningCluster, namespace
         cluster.get("-n", namespace, "svc", "web")["spec"]["clusterIP"],
     ):
         page = cluster.kubectl(
-            "-n", namespace, "exec", "client", "--", "wget", "-T", "5", "-qO-", f"http://{host}/"
+            "-n", namespace, "exec", "client", "--", "sh", "-c", fetch(host)
         ).stdout
         assert page.startswith("web-"), host
 
@@ -172,12 +172,15 @@ def test_logs(cluster: RunningCluster, namespace: str) -> None:
     assert "container nope is not valid for pod counter" in missing.stderr
 
 
-def run_in_terminal(cluster: RunningCluster, words: list[str], keys: str, until: str, timeout: float = 30) -> str:
-    """Runs kubectl in a pseudo-terminal, types the keys once it shows a prompt, and returns what the screen showed."""
+def run_in_terminal(cluster: RunningCluster, words: list[str], keys: str, until: str, *, exit_code: int) -> str:
+    """Runs kubectl in a pseudo-terminal and types into the shell that it leads to, then `exit 7`.
+
+    Returns all that the screen showed; kubectl must end with `exit_code`.
+    """
     pid, terminal = pty.fork()
     if pid == 0:
         os.execve(str(BIN / "kubectl"), ["kubectl", *words], cluster.environment)
-    screen, typed, deadline = b"", False, time.monotonic() + timeout
+    screen, typed, deadline = b"", False, time.monotonic() + 30
     try:
         while time.monotonic() < deadline and until.encode() not in screen:
             if select.select([terminal], [], [], 0.1)[0]:
@@ -185,7 +188,7 @@ def run_in_terminal(cluster: RunningCluster, words: list[str], keys: str, until:
                     screen += os.read(terminal, 4096)
                 except OSError:
                     break  # the other end is closed
-            if not typed and screen.rstrip().endswith((b"#", b"$")):
+            if not typed and b"/ # " in screen:
                 os.write(terminal, keys.encode())
                 typed = True
         os.write(terminal, b"exit 7\n")
@@ -194,7 +197,7 @@ def run_in_terminal(cluster: RunningCluster, words: list[str], keys: str, until:
                 screen += chunk
     finally:
         os.close(terminal)
-    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 7, screen
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == exit_code, screen
     return screen.decode()
 
 
@@ -203,7 +206,7 @@ def test_exec_with_a_terminal(cluster: RunningCluster, namespace: str) -> None:
     cluster.apply(pod("box", namespace))
     cluster.kubectl("-n", namespace, "wait", "--for=condition=Ready", "pod/box", "--timeout=60s")
     screen = run_in_terminal(
-        cluster, ["-n", namespace, "exec", "-it", "box", "--", "sh"], "echo $((6*7)) $(tty)\n", "42 /dev/pts"
+        cluster, ["-n", namespace, "exec", "-it", "box", "--", "sh"], "echo $((6*7)) $(tty)\n", "42 /dev/pts", exit_code=7
     )
     assert "42 /dev/pts/0" in screen
 
@@ -227,9 +230,9 @@ def test_exec_without_a_terminal(cluster: RunningCluster, namespace: str) -> Non
 def test_run_interactively_and_remove(cluster: RunningCluster, namespace: str) -> None:
     """`run --rm -it`: attaches to a new pod's terminal, and the pod is gone afterwards."""
     words = ["-n", namespace, "run", "tmp", "--rm", "-it", f"--image={IMAGE}", "--command", "--", "sh"]
-    screen = run_in_terminal(cluster, words, "echo $((6*7)) here\n", "42 here")
+    screen = run_in_terminal(cluster, words, "echo $((6*7)) here\n", "42 here", exit_code=0)
     assert 'pod "tmp" deleted' in screen
-    assert cluster.get("-n", namespace, "pods")["items"] == []
+    eventually(lambda: cluster.get("-n", namespace, "pods")["items"] == [], "the pod is gone")
 
 
 @contextlib.contextmanager

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.e2e.objects import deployment, pod, service, shell_pod
+from tests.e2e.objects import deployment, fetch, pod, service, shell_pod
 from tests.e2e.running import RunningCluster, eventually
 
 
@@ -29,7 +29,7 @@ def in_client(cluster: RunningCluster, namespace: str, script: str) -> str:
 
 def test_a_cluster_ip_spreads_over_all_pods(cluster: RunningCluster, web: str) -> None:
     """Connections by the Service's name reach both backends."""
-    script = "for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do wget -T 5 -qO- http://web/; done"
+    script = f"for i in $(seq 20); do {fetch('web')}; done"
     assert len(set(in_client(cluster, web, script).split())) == 2
 
 
@@ -43,9 +43,9 @@ def test_the_node_port_answers_the_host(cluster: RunningCluster, web: str) -> No
 
 def test_a_pod_reaches_itself_through_its_service(cluster: RunningCluster, namespace: str) -> None:
     """Hairpin: the reply must be translated back although both ends are one pod."""
-    cluster.apply(pod("self", namespace), service("self", namespace))
+    cluster.apply(pod("self", namespace), service("loop", namespace, app="self"))
     cluster.kubectl("-n", namespace, "wait", "--for=condition=Ready", "pod/self", "--timeout=60s")
-    words = ["-n", namespace, "exec", "self", "--", "wget", "-T", "5", "-qO-", "http://self/"]
+    words = ["-n", namespace, "exec", "self", "--", "sh", "-c", fetch("loop")]  # "self" is its host name
     assert eventually(lambda: cluster.kubectl(*words, check=False).stdout, "itself") == "self\n"
 
 
@@ -70,7 +70,7 @@ def test_a_pod_reaches_the_api_server_as_its_service_account(cluster: RunningClu
     address = in_client(cluster, web, "echo $KUBERNETES_SERVICE_HOST:$KUBERNETES_SERVICE_PORT").strip()
     assert address.endswith(":443")
     host = address.split(":")[0]
-    assert "open" in in_client(cluster, web, f"nc -z -w 5 {host} 443 && echo open")
+    assert "open" in in_client(cluster, web, f"nc -w 5 {host} 443 </dev/null && echo open")
 
 
 def test_service_and_pod_ranges_never_leave_the_machine(cluster: RunningCluster, web: str) -> None:

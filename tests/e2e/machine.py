@@ -54,8 +54,8 @@ def _namespaces() -> Iterator[str]:
         for kind in ("net", "mnt", "pid"):
             try:
                 yield str((process / "ns" / kind).readlink())
-            except (FileNotFoundError, ProcessLookupError):
-                continue  # it ended while we looked
+            except (FileNotFoundError, ProcessLookupError, PermissionError):
+                continue  # it ended while we looked, or is hidden from us, and so not ours
 
 
 def _commands() -> Iterator[str]:

@@ -116,7 +116,7 @@ def test_a_port_in_use(tmp_path: Path) -> None:
 def test_not_root(tmp_path: Path) -> None:
     """One line that says so."""
     environment = {**os.environ, "KAA_HOME": str(tmp_path)}
-    code = "import os; os.setuid(65534); from kaa.cli.main import main; import sys; sys.argv = ['kaa', 'up']; main()"
+    code = "import os, sys, kaa.cli.commands.up; from kaa.cli.main import main; os.setuid(65534); sys.argv[1:] = ['up']; main()"
     done = subprocess.run(
         [str(BIN / "python"), "-c", code], env=environment, capture_output=True, text=True, check=False
     )

@@ -142,9 +142,7 @@ def test_expose_gives_an_address_that_answers(cluster: RunningCluster, namespace
         f"web.{namespace}.svc.cluster.local",
         cluster.get("-n", namespace, "svc", "web")["spec"]["clusterIP"],
     ):
-        page = cluster.kubectl(
-            "-n", namespace, "exec", "client", "--", "sh", "-c", fetch(host)
-        ).stdout
+        page = cluster.kubectl("-n", namespace, "exec", "client", "--", "sh", "-c", fetch(host)).stdout
         assert page.startswith("web-"), host
 
 
@@ -206,7 +204,11 @@ def test_exec_with_a_terminal(cluster: RunningCluster, namespace: str) -> None:
     cluster.apply(pod("box", namespace))
     cluster.kubectl("-n", namespace, "wait", "--for=condition=Ready", "pod/box", "--timeout=60s")
     screen = run_in_terminal(
-        cluster, ["-n", namespace, "exec", "-it", "box", "--", "sh"], "echo $((6*7)) $(tty)\n", "42 /dev/pts", exit_code=7
+        cluster,
+        ["-n", namespace, "exec", "-it", "box", "--", "sh"],
+        "echo $((6*7)) $(tty)\n",
+        "42 /dev/pts",
+        exit_code=7,
     )
     assert "42 /dev/pts/0" in screen
 

@@ -1,5 +1,6 @@
 """What fails is put right: containers, pods, components, all at once."""
 
+import contextlib
 import json
 import os
 import signal
@@ -178,7 +179,9 @@ def test_down_leaves_the_machine_as_it_was(tmp_path: Path, killed: bool) -> None
     finally:
         cluster.down()
     (tmp_path / "hello.tar").unlink(missing_ok=True)
-    assert eventually(lambda: [d] if not (d := before.difference(Machine.now())) else None, "nothing left", 15) == [{}]
+    with contextlib.suppress(AssertionError):
+        eventually(lambda: not before.difference(Machine.now()), "nothing left", timeout_seconds=10)
+    assert before.difference(Machine.now()) == {}
     assert not cluster.directory.exists()
     config = tmp_path / "config"
     assert not config.exists() or "kaa-gone" not in config.read_text()

@@ -1,7 +1,7 @@
 """What a cluster has besides the API server's own objects: the Service that leads to cluster DNS."""
 
 from kaa.api.errors import APIError
-from kaa.api.objects import Object
+from kaa.api.objects import Object, name_of, namespace_of
 from kaa.client.rest import Client
 from kaa.cluster.spec import ClusterSpec
 
@@ -12,10 +12,12 @@ async def ensure_dns_service(spec: ClusterSpec, client: Client) -> None:
     """`kube-dns` at the cluster's DNS address, answered by every node's agent, its own node's first."""
     for obj in (_service(spec), _endpoints(spec)):
         try:
-            await client.create(obj)
+            # Looked for first: creating it again would be refused for its address, which is then taken.
+            await client.get(client.resource_of(obj), name_of(obj), namespace_of(obj))
         except APIError as error:
-            if error.reason != "AlreadyExists":
+            if error.reason != "NotFound":
                 raise
+            await client.create(obj)
 
 
 def _service(spec: ClusterSpec) -> Object:

@@ -53,8 +53,8 @@ def client_from(kubeconfig: Path) -> Client:
 async def run_agent(options: AgentOptions, clock: Clock) -> None:
     """Until cancelled. Containers and service rules stay when it ends."""
     directory = options.directory
-    network_state = directory / "network"
-    pod_network = RoutedPodNetwork(network_state)
+    pod_network = RoutedPodNetwork(directory / "network")
+    await pod_network.restore()
     runtime, images = open_runtime(
         RuntimeConfig(directory / "runtime", host_netns_path=options.host_netns_path), pod_network, clock
     )

@@ -145,6 +145,7 @@ class Kubelet:
             self._gone(change.old)
         if change.new is None:
             return
+        self._status.observe(change.new)
         worker = self.workers.get(uid_of(change.new))
         if worker is not None:
             worker.update(change.new)

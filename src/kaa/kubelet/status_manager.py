@@ -53,6 +53,16 @@ class StatusManager:
         self._wanted[uid] = {**pod, "status": status}
         self._queue.add(uid)
 
+    def observe(self, pod: Object) -> None:
+        """The pod as the API has it now. What somebody else made of our conditions is put right.
+
+        While a node was lost its pods were marked not ready; that it is back, only the kubelet can say.
+        """
+        uid = pod["metadata"]["uid"]
+        wanted = self._wanted.get(uid)
+        if wanted is not None and _verdicts(pod) != _verdicts(wanted):
+            self._queue.add(uid)
+
     def finish(self, pod: Object) -> None:
         """Nothing of the pod is left on the node: its object may go."""
         uid = pod["metadata"]["uid"]
@@ -104,3 +114,9 @@ class StatusManager:
 
     def close(self) -> None:
         self._queue.close()
+
+
+def _verdicts(pod: Object) -> dict[str, str]:
+    """Status by type of the conditions that the kubelet owns."""
+    conditions = (pod.get("status") or {}).get("conditions") or ()
+    return {c["type"]: c["status"] for c in conditions if c["type"] in OWNED_CONDITIONS}

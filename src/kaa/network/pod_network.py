@@ -6,7 +6,8 @@ through the veth's other end. Nothing is bridged, so a reply between two pods of
 address translation, and a pod can reach itself through a Service.
 
 What is given to a sandbox is kept as a file named by its id, so that it survives the agent; the files are the whole
-allocation table. Invariant: no two files name one address.
+allocation table. Invariant: no two files name one address. The range is kept too: an agent that comes back connects
+pods at once, and its node does not turn unready for a moment.
 """
 
 import asyncio
@@ -56,10 +57,11 @@ class RoutedPodNetwork:
     """
 
     def __init__(self, state_dir: Path) -> None:
-        self._state_dir = state_dir
-        state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._sandboxes = state_dir / "sandboxes"
+        self._sandboxes.mkdir(parents=True, exist_ok=True, mode=0o700)
         # By sandbox id. A file that is empty was cut off by a crash before its address was used.
-        self._addresses = {path.name: text for path in state_dir.iterdir() if (text := path.read_text())}
+        self._addresses = {path.name: text for path in self._sandboxes.iterdir() if (text := path.read_text())}
+        self._range_file = state_dir / "range"
         self._range: ipaddress.IPv4Network | None = None
         self._range_known = asyncio.Event()
         self._last: str | None = None
@@ -67,12 +69,18 @@ class RoutedPodNetwork:
     def ready(self) -> str:
         return "" if self._range else "the node has no pod range yet (spec.podCIDR)"
 
+    async def restore(self) -> None:
+        """Takes the range of an earlier agent into use, if there was one; `set_range` may still correct it."""
+        if self._range_file.exists() and (kept := self._range_file.read_text()):
+            await self.set_range(kept)
+
     async def set_range(self, pod_cidr: str) -> None:
         """Takes the node's pod range into use: puts the gateway's address in place. The same range twice is once."""
         network = ipaddress.IPv4Network(pod_cidr)
         if network == self._range:
             return
         await configure_async([f"address replace {gateway_of(network)}/32 dev lo"])
+        self._range_file.write_text(pod_cidr)
         self._range = network
         self._range_known.set()
 
@@ -91,8 +99,7 @@ class RoutedPodNetwork:
 
     def _allocate(self, sandbox_id: str, network: ipaddress.IPv4Network) -> str:
         address = first_free(network, self._addresses.values(), self._last)
-        path = self._state_dir / sandbox_id
-        path.write_text(address)
+        (self._sandboxes / sandbox_id).write_text(address)
         self._addresses[sandbox_id] = self._last = address
         return address
 
@@ -121,4 +128,4 @@ class RoutedPodNetwork:
         # Deleting the node's end deletes the peer and the route with it.
         await configure_async([f"link delete {veth_of(sandbox_id)}"], force=True)
         self._addresses.pop(sandbox_id, None)
-        (self._state_dir / sandbox_id).unlink(missing_ok=True)
+        (self._sandboxes / sandbox_id).unlink(missing_ok=True)

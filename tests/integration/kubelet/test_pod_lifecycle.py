@@ -410,3 +410,18 @@ async def test_deadline(bench: Bench) -> None:
         pod = await bench.until(lambda p: (p.get("status") or {}).get("reason") == "DeadlineExceeded")
         assert pod["status"]["phase"] == "Failed"
         assert 20 <= bench.clock.monotonic() < 40
+
+
+@in_virtual_time
+async def test_a_pod_that_others_marked_not_ready_is_marked_ready_again(bench: Bench) -> None:
+    """While a node is silent its pods are taken out of Services; once it is back they must come back at once."""
+    await bench.create()
+    async with bench.kubelet():
+        await bench.until(is_ready)
+        lost = {"type": "Ready", "status": "False", "reason": "NodeNotReady"}
+        await bench.client.patch(
+            "Pod", "web", {"status": {"conditions": [lost]}}, "default", patch_type="strategic", subresource="status"
+        )
+        began = bench.clock.monotonic()
+        await bench.until(is_ready)
+        assert bench.clock.monotonic() - began < 1

@@ -9,7 +9,16 @@ from datetime import UTC, datetime
 from typing import Any
 
 from kaa.api.kinds import builtin_catalog
-from kaa.api.objects import Object, controller_of, copy_object, labels_of, name_of, namespace_of, uid_of
+from kaa.api.objects import (
+    Object,
+    controller_of,
+    copy_object,
+    is_being_deleted,
+    labels_of,
+    name_of,
+    namespace_of,
+    uid_of,
+)
 from kaa.api.selectors import Selector
 from kaa.controllers.actions import (
     Action,
@@ -24,10 +33,12 @@ from kaa.controllers.actions import (
     UpdateStatus,
 )
 from kaa.controllers.controller import Controller, Index
+from kaa.lib.clock import rfc3339
 
 CREATED = "2030-01-01T00:00:00Z"
 NOW = datetime(2030, 1, 1, 0, 10, tzinfo=UTC)
 CATALOG = builtin_catalog()
+DELETE_FROM = "$deleteFromPrimitiveList/"
 
 
 def whole(short: Object) -> Object:
@@ -100,10 +111,10 @@ class World:
             case Patch(obj, patch):
                 self._put(merged(self.objects[self._key(obj)], patch))
             case Delete(obj):
-                self.objects.pop(self._key(obj), None)
+                self._delete(obj)
             case DeleteAll(objects):
                 for obj in objects:
-                    self.objects.pop(self._key(obj), None)
+                    self._delete(obj)
             case RecordEvent() | RequeueAfter():
                 pass
 
@@ -113,19 +124,34 @@ class World:
         name = metadata.get("name") or f"{metadata['generateName']}{self._made:05}"
         self._put(whole({**obj, "metadata": {**metadata, "name": name}}))
 
+    def _delete(self, obj: Object) -> None:
+        """An object with finalizers waits for their end."""
+        current = self.objects.get(self._key(obj))
+        if current is not None:
+            self._put({**current, "metadata": {**current["metadata"], "deletionTimestamp": rfc3339(NOW)}})
+
     def _put(self, obj: Object) -> None:
         copy = copy_object(obj)
+        if is_being_deleted(copy) and not copy["metadata"].get("finalizers"):
+            self.objects.pop(self._key(copy), None)
+            return
         copy["metadata"]["resourceVersion"] = str(int(copy["metadata"]["resourceVersion"]) + 1)
         self.objects[self._key(copy)] = copy
 
 
 def merged(target: Any, patch: Any) -> Any:
-    """RFC 7396; the revision that a patch names is a precondition, not a change."""
+    """RFC 7396, and of strategic patches the deletion from lists of scalars.
+
+    The revision that a patch names is a precondition, not a change.
+    """
     if not isinstance(patch, dict):
         return patch
     result = dict(target) if isinstance(target, dict) else {}
     for key, value in patch.items():
-        if value is None:
+        if key.startswith(DELETE_FROM):
+            field = key.removeprefix(DELETE_FROM)
+            result[field] = [item for item in result.get(field, ()) if item not in value]
+        elif value is None:
             result.pop(key, None)
         elif key != "resourceVersion":
             result[key] = merged(result.get(key), value)

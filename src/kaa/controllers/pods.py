@@ -60,3 +60,23 @@ def pod_from_template(owner: Object, template: Object) -> Object:
             metadata[field] = value
     metadata["ownerReferences"] = [owner_reference(owner)]
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": fresh.get("spec", {})}
+
+
+def finished_at(pod: Object) -> datetime:
+    """When the pod ended, as well as it can be told: its last container's end, else when it stopped being ready."""
+    status = pod.get("status", {})
+    ends = [
+        terminated["finishedAt"]
+        for container in status.get("containerStatuses") or ()
+        if (terminated := (container.get("state") or {}).get("terminated")) and terminated.get("finishedAt")
+    ]
+    if ends:
+        return max(map(parse_rfc3339, ends))
+    ready = ready_condition(pod)
+    if ready is not None and ready.get("status") == "False" and ready.get("lastTransitionTime"):
+        return parse_rfc3339(ready["lastTransitionTime"])
+    metadata = pod["metadata"]
+    if metadata.get("deletionTimestamp"):
+        grace = timedelta(seconds=metadata.get("deletionGracePeriodSeconds") or 0)
+        return parse_rfc3339(metadata["deletionTimestamp"]) - grace
+    return parse_rfc3339(metadata["creationTimestamp"])

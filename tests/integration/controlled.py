@@ -1,0 +1,160 @@
+"""A cluster to try the controllers and the scheduler in: the real server, one process, virtual time.
+
+No test waits: time jumps to the next timer when nothing can run. `until` therefore counts virtual seconds.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from kaa.api.errors import APIError
+from kaa.client.rest import Client
+from kaa.controllers import Options
+from kaa.controllers.runtime import run_controller_manager
+from kaa.lib.clock import VirtualClock, VirtualEventLoop, rfc3339, rfc3339_micro
+from kaa.scheduler.loop import run_scheduler
+from kaa.server.app import APIServer
+from kaa.server.inprocess import InProcessTransport
+from kaa.store.memory import MemoryStore
+
+CA = "-----BEGIN CERTIFICATE-----\nexample\n-----END CERTIFICATE-----\n"
+
+EXIT_CODE = "example.com/exit-code"
+
+
+class Cluster:
+    """A server, the controllers, the scheduler and nodes that say they are fine, and do nothing else."""
+
+    def __init__(self, client: Client, clock: VirtualClock) -> None:
+        self.client = client
+        self.clock = clock
+
+    async def until(self, holds: Callable[[], Awaitable[Any]], what: str, seconds: float = 60.0) -> Any:
+        deadline = self.clock.monotonic() + seconds
+        while True:
+            if found := await holds():
+                return found
+            assert self.clock.monotonic() < deadline, f"not within {seconds} seconds: {what}"
+            await self.clock.sleep(0.05)
+
+    async def pods(self, namespace: str = "default", **labels: str) -> list[dict[str, Any]]:
+        """Those that are not on their way out."""
+        selector = ",".join(f"{key}={value}" for key, value in labels.items())
+        found = (await self.client.list("Pod", namespace, label_selector=selector)).items
+        return [pod for pod in found if not pod["metadata"].get("deletionTimestamp")]
+
+    async def add_node(self, name: str, cpu: str = "4") -> None:
+        moment = rfc3339(self.clock.now())
+        ready = {"type": "Ready", "status": "True", "lastHeartbeatTime": moment, "lastTransitionTime": moment}
+        node = {
+            "apiVersion": "v1",
+            "kind": "Node",
+            "metadata": {"name": name, "labels": {"kubernetes.io/hostname": name}},
+        }
+        made = await self.client.create({**node, "spec": {}})
+        room = {"cpu": cpu, "memory": "8Gi", "pods": "110"}
+        await self.client.update_status(
+            {**made, "status": {"allocatable": room, "capacity": room, "conditions": [ready]}}
+        )
+
+    async def heartbeat(self, name: str) -> None:
+        """Renews the node's lease every ten seconds, until cancelled."""
+        metadata = {"name": name, "namespace": "kube-node-lease"}
+        lease = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata, "spec": {}}
+        lease = await self.client.create(lease)
+        while True:
+            lease["spec"] = {"holderIdentity": name, "renewTime": rfc3339_micro(self.clock.now())}
+            lease = await self.client.update(lease)
+            await self.clock.sleep(10)
+
+    async def play_kubelet(self) -> None:
+        """Every bound pod runs and is ready; one that is being deleted goes. Until cancelled."""
+        while True:
+            for pod in (await self.client.list("Pod")).items:
+                try:
+                    await self._play(pod)
+                except APIError as error:
+                    if error.reason not in ("Conflict", "NotFound"):
+                        raise
+            await self.clock.sleep(0.5)
+
+    async def _play(self, pod: dict[str, Any]) -> None:
+        metadata = pod["metadata"]
+        if metadata.get("deletionTimestamp"):
+            await self.client.delete("Pod", metadata["name"], metadata["namespace"], grace_seconds=0)
+        elif pod["spec"].get("nodeName") and pod["status"].get("phase") == "Running":
+            await self._end(pod)
+        elif pod["spec"].get("nodeName") and pod["status"].get("phase") == "Pending":
+            ready = {"type": "Ready", "status": "True", "lastTransitionTime": rfc3339(self.clock.now())}
+            others = [c for c in pod["status"].get("conditions") or () if c["type"] != "Ready"]
+            address = f"10.244.0.{int(metadata['resourceVersion']) % 250 + 1}"
+            status = {**pod["status"], "phase": "Running", "conditions": [*others, ready], "podIP": address}
+            await self.client.update_status({**pod, "status": {**status, "podIPs": [{"ip": address}]}})
+
+    async def _end(self, pod: dict[str, Any]) -> None:
+        """A running pod with the annotation EXIT_CODE ends with it, as soon as it is seen again."""
+        code = (pod["metadata"].get("annotations") or {}).get(EXIT_CODE)
+        if code is None:
+            return
+        ended = {"exitCode": int(code), "finishedAt": rfc3339(self.clock.now())}
+        containers = [
+            {
+                "name": c["name"],
+                "image": c["image"],
+                "imageID": "",
+                "ready": False,
+                "restartCount": 0,
+                "state": {"terminated": ended},
+            }
+            for c in pod["spec"]["containers"]
+        ]
+        phase = "Failed" if int(code) else "Succeeded"
+        status = {**pod["status"], "phase": phase, "containerStatuses": containers}
+        await self.client.update_status({**pod, "status": status})
+
+
+@asynccontextmanager
+async def running(*, kubelet: bool = True, grace: float = 40.0, **more: Any) -> AsyncIterator[Cluster]:
+    """`more` are options of the controllers."""
+    clock = VirtualClock(seed=7)
+    store = MemoryStore(clock)
+    server = APIServer(store, clock)
+    await server.start()
+    for name in ("default", "kube-system", "kube-node-lease"):
+        await server.writer.create("Namespace", {"metadata": {"name": name}})
+    client = Client(InProcessTransport(server.handle))
+    cluster = Cluster(client, clock)
+    options = Options(root_ca_pem=CA, cluster_cidr="10.244.0.0/16", node_grace_seconds=grace, **more)
+    work = [run_controller_manager(client, clock, options=options), run_scheduler(client, clock)]
+    if kubelet:
+        work.append(cluster.play_kubelet())
+    tasks = [asyncio.ensure_future(coroutine) for coroutine in work]
+    try:
+        yield cluster
+        for task in tasks:
+            assert not task.done(), task.exception()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+        await server.stop()
+        await store.close()
+
+
+def virtual(test: Callable[[], Awaitable[None]]) -> Callable[[], None]:
+    """Runs a test on a loop of its own whose time is virtual."""
+
+    def run() -> None:
+        loop = VirtualEventLoop()
+        asyncio.set_event_loop(loop)
+        try:
+            loop.run_until_complete(asyncio.wait_for(test(), 3600))
+            left = asyncio.all_tasks(loop)
+            assert not left, left
+        finally:
+            loop.close()
+            asyncio.set_event_loop(None)
+
+    run.__name__, run.__doc__ = test.__name__, test.__doc__
+    return run

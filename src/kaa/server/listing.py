@@ -13,7 +13,7 @@ Source: API concepts, "Resource versions" and "Retrieving large results sets in 
 import base64
 import binascii
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
@@ -142,9 +142,15 @@ def check_fields(resource: Resource, fields: FieldSelector) -> None:
         raise bad_request(f'"{path}" is not a known field selector: only "metadata.name", "metadata.namespace"')
 
 
-def predicate_of(options: ListOptions) -> Predicate | None:
+def stored_terms(resource: Resource, fields: FieldSelector) -> tuple[FieldTerm, ...]:
+    """What the fields of a version are called in the version that is stored."""
+    names = resource.stored_fields
+    return tuple(replace(term, path=names.get(term.path, term.path)) for term in fields.terms)
+
+
+def predicate_of(resource: Resource, options: ListOptions) -> Predicate | None:
     """The selection as a question to an entry; None when everything is selected."""
-    labels, terms = options.labels, options.fields.terms
+    labels, terms = options.labels, stored_terms(resource, options.fields)
     if labels.matches_everything and not terms:
         return None
     if not terms:
@@ -216,7 +222,7 @@ class Lister:
         check_list(options)
         check_fields(resource, options.fields)
         scope = scope_of(resource, namespace, options)
-        selects = predicate_of(options)
+        selects = predicate_of(resource, options)
         revision, start = await self._where(options)
         kind = self._cache.kind(resource)
         if revision and (kind.changed > revision or self._store.compacted_revision > revision):
@@ -262,6 +268,7 @@ class Lister:
         And how many objects the namespace has from `start` on, whatever selects.
         """
         prefix = prefix_of(resource)
+        fields = tuple(resource.stored_fields.get(path, path) for path in resource.selectable_fields)
         within = f"{prefix}{scope.namespace}/" if scope.namespace else prefix
         next_key = prefix + start if start else ""
         found: list[Entry] = []
@@ -276,7 +283,7 @@ class Lister:
             count = page.count if count < 0 else count
             for kv in page.items:
                 key = kv.key[len(prefix) :]
-                entry = entry_of(key, kv.value, kv.mod_revision, kv.create_revision, resource.selectable_fields)
+                entry = entry_of(key, kv.value, kv.mod_revision, kv.create_revision, fields)
                 if (not scope.name or entry.name == scope.name) and (selects is None or selects(entry)):
                     found.append(entry)
             if not page.more or (limit and len(found) > limit):

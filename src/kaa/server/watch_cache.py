@@ -41,8 +41,8 @@ LOAD_PAGE = 1000
 FRESHNESS_SECONDS = 3.0
 """How long a read waits for a revision that the cache has not seen yet."""
 
-FIELD_SOURCES = {"source": "source.component"}
-"""Selectable fields whose name is not where their value is."""
+FIELD_SOURCES = {"source": ("source.component", "reportingComponent")}
+"""Selectable fields whose name is not where their value is: at the first of these that is not empty."""
 
 FIELD_DEFAULTS = {"spec.hostNetwork": "false", "spec.unschedulable": "false", "status.replicas": "0"}
 """What an absent field counts as, where that is not the empty string."""
@@ -383,12 +383,14 @@ def selected_fields(obj: Mapping[str, Any], paths: tuple[str, ...]) -> dict[str,
     """The values of an object's selectable fields, as text; empty ones are left out."""
     selected = {}
     for path in paths:
-        value: Any = obj
-        for part in FIELD_SOURCES.get(path, path).split("."):
-            value = value.get(part) if isinstance(value, dict) else None
-        text = FIELD_DEFAULTS.get(path, "") if value is None else field_text(value)
-        if text:
-            selected[path] = text
+        for source in FIELD_SOURCES.get(path, (path,)):
+            value: Any = obj
+            for part in source.split("."):
+                value = value.get(part) if isinstance(value, dict) else None
+            text = FIELD_DEFAULTS.get(path, "") if value is None else field_text(value)
+            if text:
+                selected[path] = text
+                break
     return selected
 
 

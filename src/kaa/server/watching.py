@@ -42,16 +42,19 @@ class Watching:
             await self._cache.caught_up()
         elif options.send_initial_events:
             await self._cache.reached(options.revision)
-        return self._stream(self._cache.kind(resource), scope_of(resource, namespace, options), options, form)
+        return self._stream(resource, scope_of(resource, namespace, options), options, form)
 
-    async def _stream(self, kind: KindCache, scope: Scope, options: ListOptions, form: AnyForm) -> AsyncIterator[bytes]:
+    async def _stream(
+        self, resource: Resource, scope: Scope, options: ListOptions, form: AnyForm
+    ) -> AsyncIterator[bytes]:
+        kind = self._cache.kind(resource)
         # Nothing is awaited between reading the cache and subscribing: no change falls in between.
         wants_state = options.send_initial_events
         if wants_state is None:
             wants_state = options.revision == 0
         began = self._cache.revision
         after = began if wants_state or options.revision == 0 else options.revision
-        watcher = Watcher(scope.namespace, scope.name, predicate_of(options), form, after)
+        watcher = Watcher(scope.namespace, scope.name, predicate_of(resource, options), form, after)
         try:
             first = list(_present(kind, watcher, began) if wants_state else _missed(kind, watcher))
         except APIError as error:

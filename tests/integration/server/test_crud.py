@@ -111,3 +111,31 @@ async def test_lists_come_in_pages_of_one_version(client, transport):
     second = await client.call("GET", "/api/v1/configmaps", query=query)
     assert [item["metadata"]["name"] for item in second["items"]] == ["c", "d"]
     assert second["metadata"]["resourceVersion"] == first["metadata"]["resourceVersion"]
+
+
+async def test_an_event_is_selected_by_what_each_group_calls_its_fields(client):
+    """One stored object: the core group's `reportingComponent` is events.k8s.io's `reportingController`."""
+    event = {
+        "apiVersion": "events.k8s.io/v1",
+        "kind": "Event",
+        "metadata": {"name": "e"},
+        "eventTime": "2030-01-01T00:00:00.000000Z",
+        "reportingController": "example.com/tester",
+        "reportingInstance": "tester-1",
+        "action": "Test",
+        "reason": "Tested",
+        "type": "Normal",
+        "regarding": {"kind": "Pod", "name": "p", "namespace": "default"},
+    }
+    await client.create(event, "default")
+    for kind, field in (
+        ("Event.events.k8s.io", "reportingController=example.com/tester"),
+        ("Event.events.k8s.io", "regarding.name=p"),
+        ("Event", "reportingComponent=example.com/tester"),
+        ("Event", "involvedObject.name=p"),
+        ("Event", "source=example.com/tester"),
+    ):
+        listed = await client.list(kind, "default", field_selector=field)
+        assert [item["metadata"]["name"] for item in listed.items] == ["e"], field
+        listed = await client.list(kind, "default", field_selector=field + "-not")
+        assert listed.items == [], field

@@ -19,18 +19,16 @@ def of_core(column: Column) -> Column:
     return replace(column, value=value)
 
 
-EVENT_FIELDS = (
-    "regarding.kind",
-    "regarding.namespace",
-    "regarding.name",
-    "regarding.uid",
-    "regarding.apiVersion",
-    "regarding.resourceVersion",
-    "regarding.fieldPath",
-    "reason",
-    "reportingController",
-    "type",
-)
+CORE_FIELDS = {
+    **{
+        f"regarding.{part}": f"involvedObject.{part}"
+        for part in ("kind", "namespace", "name", "uid", "apiVersion", "resourceVersion", "fieldPath")
+    },
+    "reason": "reason",
+    "reportingController": "reportingComponent",
+    "type": "type",
+}
+"""What events may be selected by, and what the core group calls it."""
 
 V1 = GroupVersion(
     "events.k8s.io",
@@ -40,7 +38,8 @@ V1 = GroupVersion(
             kind="Event",
             columns=tuple(of_core(column) for column in printing.cluster.EVENT),
             short_names=("ev",),
-            selectable_fields=EVENT_FIELDS,
+            selectable_fields=tuple(CORE_FIELDS),
+            stored_fields=CORE_FIELDS,
             has_generation=False,
             storage_group="",
             storage_version="v1",

@@ -10,7 +10,7 @@ from kaa.api import validation
 from kaa.api.errors import invalid
 from kaa.api.objects import Object
 from kaa.api.resource import Resource
-from kaa.server.object_meta import STATUS_ON_CREATE, before_status_update, before_update, keep_server_metadata
+from kaa.server.object_meta import STATUS_ON_CREATE, before_status_update, before_update, keep, keep_server_metadata
 
 
 def prepare_for_create(resource: Resource, obj: Object) -> None:
@@ -51,6 +51,15 @@ def _keeping_all_but(*paths: str) -> Callable[[Object, Object, Resource], None]:
     return prepare
 
 
+def _prepare_approval(new: Object, old: Object, resource: Resource) -> None:
+    """An approval changes conditions, and metadata as every update; not the request, nor the certificate."""
+    given = new.get("status") or {}
+    keep_server_metadata(new, old)
+    keep(new, old, "spec")
+    new["status"] = dict(old.get("status") or {})
+    keep(new["status"], given, "conditions")
+
+
 def _prepare_resize(new: Object, old: Object, resource: Resource) -> None:
     """A resize changes the resources and resize policies of containers, and nothing else of the pod."""
     wanted = {
@@ -82,7 +91,7 @@ PREPARE: dict[str, Callable[[Object, Object, Resource], None]] = {
     "status": before_status_update,
     "scale": _prepare_object,
     "finalize": _keeping_all_but("spec.finalizers"),
-    "approval": _keeping_all_but("status.conditions"),
+    "approval": _prepare_approval,
     "ephemeralcontainers": _keeping_all_but("spec.ephemeralContainers"),
     "binding": lambda new, old, resource: None,
     "eviction": lambda new, old, resource: None,

@@ -1,8 +1,13 @@
 """Parts of objects with a life of their own: status, scale, binding, eviction, finalizers; and how pods end."""
 
 import asyncio
+import base64
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from kaa.api.errors import APIError
 
@@ -196,3 +201,35 @@ async def test_both_versions_of_a_kind_are_one_object(client):
     assert older["spec"]["targetCPUUtilizationPercentage"] == 50
     listed = await client.list("autoscaling/v1/HorizontalPodAutoscaler", "default")
     assert listed.items[0]["spec"]["targetCPUUtilizationPercentage"] == 50
+
+
+async def test_an_approval_changes_conditions_and_metadata_only(client):
+    """Who may approve a request may not rewrite it, nor issue the certificate; annotations say why it was approved."""
+    request = {
+        "apiVersion": "certificates.k8s.io/v1",
+        "kind": "CertificateSigningRequest",
+        "metadata": {"name": "r"},
+        "spec": {"request": signing_request(), "signerName": "example.com/signer", "usages": ["client auth"]},
+    }
+    await client.create(request)
+    patch = {
+        "metadata": {"annotations": {"why": "known"}},
+        "spec": {"signerName": "example.com/other"},
+        "status": {
+            "certificate": "Zm9yZ2Vk",
+            "conditions": [{"type": "Approved", "status": "True", "reason": "Test"}],
+        },
+    }
+    approved = await client.patch("CertificateSigningRequest", "r", patch, subresource="approval")
+    assert approved["metadata"]["annotations"] == {"why": "known"}
+    assert approved["spec"]["signerName"] == "example.com/signer"
+    assert [c["type"] for c in approved["status"]["conditions"]] == ["Approved"]
+    assert "certificate" not in approved["status"]
+
+
+def signing_request() -> str:
+    """A PKCS #10 request in PEM, in base64 as in the API."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "tester")])
+    request = x509.CertificateSigningRequestBuilder().subject_name(name).sign(key, hashes.SHA256())
+    return base64.b64encode(request.public_bytes(serialization.Encoding.PEM)).decode()

@@ -61,15 +61,18 @@ def parse_media_types(header: str) -> tuple[MediaType, ...]:
 
 
 @lru_cache(maxsize=256)
-def accepted(header: str, *, protobuf: bool = True) -> Accepted:
-    """The first choice that can be served. `protobuf` says whether the kind has messages. Raises NotAcceptable."""
+def accepted(header: str, *, protobuf: bool = True, transforms: bool = True) -> Accepted:
+    """The first choice that can be served. Raises NotAcceptable.
+
+    `protobuf` says whether the kind has messages, `transforms` whether there is more than the objects themselves.
+    """
     choices = parse_media_types(header)
     if not choices:
         return Accepted()
     for choice in choices:
         encoding = ALIASES.get(choice.name, choice.name)
         transform = choice.parameters.get("as", "")
-        if encoding not in OFFERED:
+        if encoding not in OFFERED or (transform and not transforms):
             continue
         if not transform:
             if encoding == PROTOBUF and not protobuf:
@@ -125,6 +128,11 @@ def encode(obj: Any, encoding: str = JSON) -> bytes:
 def respond(obj: Object, status: int = 200, encoding: str = JSON) -> Response:
     """An answer that is one object."""
     return Response(status, encode(obj, encoding), encoding)
+
+
+def plain_encoding(request: Request) -> str:
+    """How an answer is written that is one object and has no other form, such as a review. Raises NotAcceptable."""
+    return accepted(request.headers.get("accept", ""), transforms=False).encoding
 
 
 def respond_error(error: APIError, encoding: str = JSON) -> Response:

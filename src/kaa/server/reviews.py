@@ -17,7 +17,7 @@ from kaa.server.authorization.node import node_of
 from kaa.server.authorization.rbac import RBACAuthorizer
 from kaa.server.bodies import decode_object
 from kaa.server.chain import Authorizer, Handler
-from kaa.server.negotiation import respond
+from kaa.server.negotiation import plain_encoding, respond
 from kaa.server.request import Attributes, Request, Response, User
 
 AUTHORIZATION = "authorization.k8s.io"
@@ -50,18 +50,18 @@ class Reviews:
         try:
             identity = self._tokens.identify(spec["token"], spec.get("audiences") or self._audiences)
         except InvalidToken as wrong:
-            return _answer(review, resource, {"user": {}, "error": str(wrong)})
+            return _answer(request, review, resource, {"user": {}, "error": str(wrong)})
         status: Object = {"authenticated": True, "user": user_info(identity.user)}
         status["audiences"] = list(identity.audiences)
-        return _answer(review, resource, status)
+        return _answer(request, review, resource, status)
 
     async def review_self(self, request: Request, attributes: Attributes, resource: Resource) -> Response:
         review = decode_object(request, resource, [])
-        return _answer(review, resource, {"userInfo": user_info(request.user)})
+        return _answer(request, review, resource, {"userInfo": user_info(request.user)})
 
     async def review_access(self, request: Request, attributes: Attributes, resource: Resource) -> Response:
         review = decode_object(request, resource, [])
-        return _answer(review, resource, self._access(_subject(review, resource), review, resource))
+        return _answer(request, review, resource, self._access(_subject(review, resource), review, resource))
 
     async def review_local_access(self, request: Request, attributes: Attributes, resource: Resource) -> Response:
         review = decode_object(request, resource, [])
@@ -69,11 +69,11 @@ class Reviews:
         if asked != attributes.namespace:
             why = f'Invalid value: "{asked}": must match metadata.namespace'
             raise _invalid(resource, "spec.resourceAttributes.namespace", why)
-        return _answer(review, resource, self._access(_subject(review, resource), review, resource))
+        return _answer(request, review, resource, self._access(_subject(review, resource), review, resource))
 
     async def review_own_access(self, request: Request, attributes: Attributes, resource: Resource) -> Response:
         review = decode_object(request, resource, [])
-        return _answer(review, resource, self._access(request.user, review, resource))
+        return _answer(request, review, resource, self._access(request.user, review, resource))
 
     async def review_own_rules(self, request: Request, attributes: Attributes, resource: Resource) -> Response:
         review = decode_object(request, resource, [])
@@ -94,7 +94,7 @@ class Reviews:
             errors = [*errors, "node authorizer does not support user rule resolution"]
         if errors:
             status.update(incomplete=True, evaluationError=", ".join(errors))
-        return _answer(review, resource, status)
+        return _answer(request, review, resource, status)
 
     def _access(self, user: User, review: Object, resource: Resource) -> Object:
         allowed, reason = self._authorizer.authorize(_question(user, review, resource))
@@ -150,7 +150,7 @@ def _invalid(resource: Resource, field: str, why: str) -> Exception:
     return invalid(resource.kind, resource.group, "", [FieldError("FieldValueInvalid", field, why)])
 
 
-def _answer(review: Object, resource: Resource, status: Object) -> Response:
+def _answer(request: Request, review: Object, resource: Resource, status: Object) -> Response:
     review = {
         "apiVersion": resource.api_version,
         "kind": resource.kind,
@@ -161,4 +161,4 @@ def _answer(review: Object, resource: Resource, status: Object) -> Response:
     if not review["spec"] and resource.kind == "SelfSubjectReview":
         del review["spec"]
     review["metadata"].setdefault("creationTimestamp", None)
-    return respond(review, 201)
+    return respond(review, 201, plain_encoding(request))

@@ -13,7 +13,7 @@ from kaa.lib.clock import Clock, rfc3339
 from kaa.server.bodies import decode_object, field_validation
 from kaa.server.chain import Handler, Reader, Writer
 from kaa.server.deletion import DeleteOptions
-from kaa.server.negotiation import respond
+from kaa.server.negotiation import plain_encoding, respond
 from kaa.server.object_meta import check_identity, settle_name
 from kaa.server.patching import patch_of
 from kaa.server.registry import Write
@@ -46,9 +46,10 @@ class Subresources:
     async def scale(self, request: Request, attributes: Attributes, resource: Resource) -> Response:
         """GET, PUT and PATCH of autoscaling/v1 Scale: the one way to change replicas that works for any kind."""
         registry = self._verbs.registry
+        encoding = plain_encoding(request)
         if attributes.verb == "get":
             entry = await registry.entry(resource, attributes.namespace, attributes.name)
-            return respond(scale_of(resource, decode(resource, entry.item)))
+            return respond(scale_of(resource, decode(resource, entry.item)), encoding=encoding)
         write = self._verbs.write(request, attributes)
         if attributes.verb == "patch":
             patch = patch_of(request, SCALE, field_validation(request), write.warnings)
@@ -63,7 +64,8 @@ class Subresources:
         written = await registry.update(
             resource, attributes.namespace, attributes.name, change, write, subresource="scale"
         )
-        return self._verbs.warned(respond(scale_of(resource, decode(resource, written.item))), write)
+        scale = scale_of(resource, decode(resource, written.item))
+        return self._verbs.warned(respond(scale, encoding=encoding), write)
 
     async def bind(self, request: Request, attributes: Attributes, resource: Resource) -> Response:
         write = self._verbs.write(request, attributes)

@@ -21,7 +21,7 @@ from kaa.server.authentication.service_accounts import BINDABLE, ISSUER, user_na
 from kaa.server.authorization.node import node_of
 from kaa.server.bodies import decode_object
 from kaa.server.chain import Reader
-from kaa.server.negotiation import respond
+from kaa.server.negotiation import plain_encoding, respond
 from kaa.server.request import Attributes, Request, Response
 
 TOKEN_REQUEST = Resource(kind="TokenRequest", group="authentication.k8s.io", version="v1")
@@ -56,7 +56,7 @@ class TokenRequests:
         answer = self.issue(body, attributes)
         if any(key == "dryRun" for key, _ in request.query):
             answer["status"]["token"] = ""
-        return respond(answer, 201)
+        return respond(answer, 201, plain_encoding(request))
 
     def issue(self, body: Object, attributes: Attributes) -> Object:
         """The TokenRequest with its status. Raises NotFound, Invalid, Conflict, Forbidden."""

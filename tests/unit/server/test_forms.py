@@ -13,7 +13,8 @@ from kaa.server.custom.jsonpath import find
 from kaa.server.custom.rows import version_order
 from kaa.server.forms import JSONForm
 from kaa.server.listing import decode_token, encode_token
-from kaa.server.negotiation import PROTOBUF, Accepted, accepted, status_encoding
+from kaa.server.negotiation import JSON, PROTOBUF, Accepted, accepted, plain_encoding, status_encoding
+from kaa.server.request import Request
 from kaa.server.storage import at_revision, decode, encode, item_of
 from kaa.server.watch_cache import selected_fields, split_key, transition
 
@@ -94,6 +95,15 @@ def test_custom_kinds_have_no_messages():
     assert accepted(partial, protobuf=False) == Accepted(PROTOBUF, "PartialObjectMetadata")
     with pytest.raises(APIError, match="only the following media types are accepted"):
         accepted("application/vnd.kubernetes.protobuf", protobuf=False)
+
+
+def test_an_answer_with_one_form_has_no_table():
+    """A review is never a row of a table: who takes nothing else is told so, with 406."""
+    table = "application/json;as=Table;v=v1;g=meta.k8s.io"
+    assert plain_encoding(Request("POST", "/", headers={"accept": f"{table},application/json"})) == JSON
+    with pytest.raises(APIError) as refused:
+        plain_encoding(Request("POST", "/", headers={"accept": table}))
+    assert refused.value.code == 406
 
 
 @pytest.mark.parametrize("header", ["application/cbor", "text/html"])

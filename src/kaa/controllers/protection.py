@@ -1,0 +1,126 @@
+"""Storage that is in use stays: a claim that a pod mounts, a volume that is bound, a class that a volume has.
+
+Admission gives each of these a finalizer when it is made. One that is deleted while somebody uses it stays, marked,
+until nobody does; then the finalizer goes, and the object with it. One that has lost its finalizer gets it back.
+
+    kind                    finalizer                      in use while
+    PersistentVolumeClaim   kubernetes.io/pvc-protection   a pod that is bound to a node mounts it
+    PersistentVolume        kubernetes.io/pv-protection    it is bound to a claim
+    VolumeAttributesClass   kubernetes.io/vac-protection   a claim or a volume names it
+"""
+
+from collections.abc import Callable, Iterator
+from datetime import datetime
+
+from kaa.api.objects import Object, copy_object, is_being_deleted, name_of, namespace_of, uid_of
+from kaa.controllers.actions import Update
+from kaa.controllers.controller import Actions, Controller, Index, Key, View, Watch
+
+IsUsed = Callable[[Object, View], bool]
+
+POD_CLAIMS = "claims"
+CLASS_USERS = "volume-attributes-class"
+
+
+def protect(
+    name: str,
+    kind: str,
+    finalizer: str,
+    is_used: IsUsed,
+    *,
+    watches: tuple[Watch, ...],
+    indexes: tuple[Index, ...] = (),
+) -> Controller:
+    """The row that keeps objects of `kind` with their finalizer for as long as `is_used` says so."""
+
+    def reconcile(obj: Object, view: View, now: datetime) -> Actions:
+        has_it = finalizer in (obj["metadata"].get("finalizers") or ())
+        if has_it and is_being_deleted(obj) and not is_used(obj, view):
+            yield Update(_with_finalizers(obj, [f for f in obj["metadata"]["finalizers"] if f != finalizer]))
+        elif not has_it and not is_being_deleted(obj):
+            yield Update(_with_finalizers(obj, [*(obj["metadata"].get("finalizers") or ()), finalizer]))
+
+    return Controller(name=name, kind=kind, watches=watches, indexes=indexes, reconcile=reconcile)
+
+
+def _with_finalizers(obj: Object, finalizers: list[str]) -> Object:
+    changed = copy_object(obj)
+    changed["metadata"]["finalizers"] = finalizers
+    return changed
+
+
+def claims_of(pod: Object) -> Iterator[str]:
+    """The names of the claims that a pod mounts; an ephemeral volume's claim is named after both."""
+    for volume in pod["spec"].get("volumes") or ():
+        if claim := volume.get("persistentVolumeClaim"):
+            yield claim["claimName"]
+        elif volume.get("ephemeral") is not None:
+            yield f"{name_of(pod)}-{volume['name']}"
+
+
+def is_mounted(claim: Object, view: View) -> bool:
+    """A pod that has no node yet does not count: no kubelet starts one whose claim is being deleted."""
+    key = f"{namespace_of(claim)}/{name_of(claim)}"
+    return any(pod["spec"].get("nodeName") and _mounts(pod, claim) for pod in view.by_index("Pod", POD_CLAIMS, key))
+
+
+def _mounts(pod: Object, claim: Object) -> bool:
+    for volume in pod["spec"].get("volumes") or ():
+        if (volume.get("persistentVolumeClaim") or {}).get("claimName") == name_of(claim):
+            return True
+    # What is left is an ephemeral volume: its claim is its own, and not another's of the same name.
+    return any(owner.get("uid") == uid_of(pod) for owner in claim["metadata"].get("ownerReferences") or ())
+
+
+def is_bound(volume: Object, view: View) -> bool:
+    return (volume.get("status") or {}).get("phase") == "Bound"
+
+
+def classes_of(obj: Object) -> Iterator[str]:
+    """The VolumeAttributesClasses that a claim or a volume has, wants, or is on its way to."""
+    status = obj.get("status") or {}
+    names = (
+        obj["spec"].get("volumeAttributesClassName"),
+        status.get("currentVolumeAttributesClassName"),
+        (status.get("modifyVolumeStatus") or {}).get("targetVolumeAttributesClassName"),
+    )
+    yield from dict.fromkeys(name for name in names if name)
+
+
+def is_named(volume_class: Object, view: View) -> bool:
+    name = name_of(volume_class)
+    return any(view.by_index(kind, CLASS_USERS, name) for kind in ("PersistentVolumeClaim", "PersistentVolume"))
+
+
+def _claims_of_pod(pod: Object, view: View) -> Iterator[Key]:
+    return ((namespace_of(pod), claim) for claim in claims_of(pod))
+
+
+def _classes_of_user(obj: Object, view: View) -> Iterator[Key]:
+    return (("", name) for name in classes_of(obj))
+
+
+PVC_PROTECTION = protect(
+    "persistentvolumeclaim-protection",
+    "PersistentVolumeClaim",
+    "kubernetes.io/pvc-protection",
+    is_mounted,
+    watches=(Watch("Pod", _claims_of_pod),),
+    indexes=(Index("Pod", POD_CLAIMS, lambda pod: (f"{namespace_of(pod)}/{claim}" for claim in claims_of(pod))),),
+)
+PV_PROTECTION = protect(
+    "persistentvolume-protection", "PersistentVolume", "kubernetes.io/pv-protection", is_bound, watches=()
+)
+VAC_PROTECTION = protect(
+    "volumeattributesclass-protection",
+    "VolumeAttributesClass",
+    "kubernetes.io/vac-protection",
+    is_named,
+    watches=(Watch("PersistentVolumeClaim", _classes_of_user), Watch("PersistentVolume", _classes_of_user)),
+    indexes=(
+        Index("PersistentVolumeClaim", CLASS_USERS, classes_of),
+        Index("PersistentVolume", CLASS_USERS, classes_of),
+    ),
+)
+
+CONTROLLERS = (PVC_PROTECTION, PV_PROTECTION, VAC_PROTECTION)

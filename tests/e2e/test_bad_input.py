@@ -20,7 +20,8 @@ def post(cluster: RunningCluster, body: bytes, content_type: str, path: str = "/
     script = f"""
 import json, ssl, sys, urllib.request, urllib.error
 context = ssl.create_default_context(cafile={str(directory / "ca.crt")!r})
-context.load_cert_chain({str(directory / "apiserver-kubelet-client.crt")!r}, {str(directory / "apiserver-kubelet-client.key")!r})
+pair = {str(directory / "apiserver-kubelet-client")!r}
+context.load_cert_chain(pair + ".crt", pair + ".key")
 opener = urllib.request.build_opener(urllib.request.ProxyHandler({{}}), urllib.request.HTTPSHandler(context=context))
 request = urllib.request.Request({server + path!r}, sys.stdin.buffer.read(), {{"Content-Type": {content_type!r}}})
 try:
@@ -116,7 +117,7 @@ def test_a_port_in_use(tmp_path: Path) -> None:
 def test_not_root(tmp_path: Path) -> None:
     """One line that says so."""
     environment = {**os.environ, "KAA_HOME": str(tmp_path)}
-    code = "import os, sys, kaa.cli.commands.up; from kaa.cli.main import main; os.setuid(65534); sys.argv[1:] = ['up']; main()"
+    code = "import os, sys, kaa.cli.commands.up, kaa.cli.main as m; os.setuid(65534); sys.argv[1:] = ['up']; m.main()"
     done = subprocess.run(
         [str(BIN / "python"), "-c", code], env=environment, capture_output=True, text=True, check=False
     )

@@ -1,7 +1,6 @@
 """Services and DNS as pods and the host see them."""
 
 import urllib.request
-from collections.abc import Iterator
 
 import pytest
 
@@ -10,7 +9,7 @@ from tests.e2e.running import RunningCluster, eventually
 
 
 @pytest.fixture
-def web(cluster: RunningCluster, namespace: str) -> Iterator[str]:
+def web(cluster: RunningCluster, namespace: str) -> str:
     """Two web pods behind a NodePort Service `web`, a headless one `web-headless`, and a pod `client`."""
     cluster.apply(
         deployment("web", namespace, 2),
@@ -20,7 +19,7 @@ def web(cluster: RunningCluster, namespace: str) -> Iterator[str]:
     )
     cluster.kubectl("-n", namespace, "rollout", "status", "deployment/web", "--timeout=60s")
     cluster.kubectl("-n", namespace, "wait", "--for=condition=Ready", "pod/client", "--timeout=60s")
-    yield namespace
+    return namespace
 
 
 def in_client(cluster: RunningCluster, namespace: str, script: str) -> str:

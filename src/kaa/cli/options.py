@@ -1,6 +1,7 @@
 """Options that several commands share, and how they print."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -23,6 +24,17 @@ def kubeconfig(command: F) -> F:
         type=click.Path(exists=True, dir_okay=False),
         help="The API server to work against, and as whom.",
     )(command)
+
+
+class UnixSocket(click.ParamType[Path]):
+    """`unix:///PATH`, as a path."""
+
+    name = "unix:///PATH"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        if not value.startswith("unix:///"):
+            self.fail("must be unix:///PATH", param, ctx)
+        return Path(value.removeprefix("unix://"))
 
 
 def say(step: str) -> None:

@@ -56,14 +56,17 @@ async def run_agent(options: AgentOptions, clock: Clock) -> None:
     pod_network = RoutedPodNetwork(directory / "network")
     await pod_network.restore()
     runtime, images = open_runtime(
-        RuntimeConfig(directory / "runtime", host_netns_path=options.host_netns_path), pod_network, clock
+        RuntimeConfig(directory / "runtime", host_netns_path=options.host_netns_path),
+        pod_network,
+        clock,
+        set_pod_range=pod_network.set_range,
     )
     clients = [client_from(directory / f"{name}.kubeconfig") for name in ("kubelet", "proxy", "dns")]
     kubelet_client, proxy_client, dns_client = clients
     kubelet = Kubelet(kubelet_client, runtime, images, clock, _kubelet_options(options))
     informers = Informers(proxy_client, clock)
     proxy = ServiceProxy(informers, clock, ProxyOptions(options.node.name, _addresses(options)))
-    routes = NodeRoutes(informers, pod_network, options.node.name, options.address, options.host_netns_path)
+    routes = NodeRoutes(informers, options.node.name, options.address, options.host_netns_path)
     dns_informers = Informers(dns_client, clock)
     dns = DNSServer(dns_informers, clock, _dns_options(options))
     image_door = web.AppRunner(image_application(images), access_log=None)

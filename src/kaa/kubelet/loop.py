@@ -92,6 +92,7 @@ class Kubelet:
         await self.node_agent.register()
         group.create_task(self.node_agent.run_lease(), name="node lease")
         group.create_task(self.node_agent.run_status(), name="node status")
+        group.create_task(self.node_agent.run_pod_range(), name="pod range")
         if self.options.serving_cert is not None:
             from kaa.kubelet.server import serve
 

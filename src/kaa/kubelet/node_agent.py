@@ -1,9 +1,12 @@
 """Keeps the Node object and its lease: registers at once, renews every 10 s, writes the status when it changes.
 
+What the control plane decides for the node, its pod range, goes on to the runtime.
+
 The lease is the heartbeat: the control plane takes a node for lost when it has not been renewed for 40 s. The status is
 looked at as often, but written only when something other than its heartbeat times has changed, or after 5 minutes.
 """
 
+import asyncio
 import logging
 
 from kaa.api.errors import APIError
@@ -119,6 +122,25 @@ class NodeAgent:
                 log.warning("node status not written: %s", error)
                 if isinstance(error, APIError) and error.reason == "NotFound":
                     await self.register()  # somebody has deleted the Node
+
+    async def run_pod_range(self) -> None:
+        """Tells the runtime the node's pod range when it is known, and the API that pods can be connected."""
+        changed = asyncio.Event()
+        self._nodes.subscribe(lambda _: changed.set())
+        told = ""
+        while True:
+            await changed.wait()
+            changed.clear()
+            pod_cidr = self.node()["spec"].get("podCIDR", "")
+            if not pod_cidr or pod_cidr == told:
+                continue
+            network = {"network_config": {"pod_cidr": pod_cidr}}
+            try:
+                await self._runtime.update_runtime_config({"runtime_config": network})
+                told = pod_cidr
+                await self.report()
+            except (APIError, TransportError, RuntimeFault) as error:
+                log.warning("pod range %s: %s", pod_cidr, error)  # the next change of the node tries again
 
     async def run_lease(self) -> None:
         lease: Object | None = None

@@ -12,7 +12,6 @@ from kaa.api.objects import Object, name_of
 from kaa.client.informer import Change
 from kaa.client.view import Informers
 from kaa.network.links import LinkError, configure_async
-from kaa.network.pod_network import RoutedPodNetwork
 
 log = logging.getLogger(__name__)
 
@@ -42,16 +41,13 @@ def route_commands(old: Mapping[str, str], new: Mapping[str, str]) -> list[str]:
 
 
 class NodeRoutes:
-    """Follows Nodes: takes this node's pod range into use, and routes to the others'.
+    """Follows Nodes, and keeps this node's routes to the others' pods.
 
     `host_netns_path`, where the node is a namespace on a host of ours, is told the way to this node's pods too.
     """
 
-    def __init__(
-        self, informers: Informers, pod_network: RoutedPodNetwork, node_name: str, node_ip: str, host_netns_path: str
-    ) -> None:
+    def __init__(self, informers: Informers, node_name: str, node_ip: str, host_netns_path: str) -> None:
         self._nodes = informers.informer("Node")
-        self._pod_network = pod_network
         self._node_name = node_name
         self._node_ip = node_ip
         self._host_netns_path = host_netns_path
@@ -78,7 +74,6 @@ class NodeRoutes:
         own = self._nodes.get(self._node_name)
         pod_cidr = own["spec"].get("podCIDR", "") if own else ""
         if pod_cidr and pod_cidr != self._announced:
-            await self._pod_network.set_range(pod_cidr)
             if self._host_netns_path:
                 await configure_async([f"route replace {pod_cidr} via {self._node_ip}"], self._host_netns_path)
             self._announced = pod_cidr

@@ -1,5 +1,6 @@
 """`kaa apiserver`."""
 
+import ipaddress
 from pathlib import Path
 
 import click
@@ -29,7 +30,7 @@ def command(
     """
     clock = WallClock()
     data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-    pki = ensure_pki(data_dir, [*bind_addresses, advertise_address], clock)
+    pki = ensure_pki(data_dir, [*bind_addresses, advertise_address, _first(service_cluster_ip_range)], clock)
     kubeconfig = data_dir / "admin.kubeconfig"
     ensure_kubeconfig(kubeconfig, pki, ADMIN, f"https://{bind_addresses[0]}:{secure_port}", "kaa", clock)
     click.echo(f"kubeconfig: {kubeconfig}", err=True)
@@ -41,3 +42,11 @@ def command(
         service_cidr=service_cluster_ip_range,
     )
     run_foreground(lambda: run_apiserver(options, clock))
+
+
+def _first(network: str) -> str:
+    """The address of the `kubernetes` Service, by which pods know this server. Raises click.BadParameter."""
+    try:
+        return str(ipaddress.IPv4Network(network)[1])
+    except (ValueError, IndexError):
+        raise click.BadParameter(f"{network!r} is not an IPv4 range such as 10.96.0.0/16") from None

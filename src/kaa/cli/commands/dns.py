@@ -19,9 +19,7 @@ from kaa.network.dns_server import DNSOptions, DNSServer, nameservers
 @click.option("--listen", "addresses", multiple=True, default=["127.0.0.1"], show_default=True)
 @click.option("--port", default=53, show_default=True, type=click.IntRange(1, 65535))
 @click.option("--cluster-domain", default=CLUSTER_DOMAIN, show_default=True)
-@click.option(
-    "--forward/--no-forward", default=True, show_default=True, help="Ask this machine's resolvers too."
-)
+@click.option("--forward/--no-forward", default=True, show_default=True, help="Ask this machine's resolvers too.")
 def command(kubeconfig: str, addresses: tuple[str, ...], port: int, cluster_domain: str, forward: bool) -> None:
     """Run cluster DNS in the foreground, against any Kubernetes API."""
     upstreams = nameservers(Path("/etc/resolv.conf").read_text()) if forward else ()

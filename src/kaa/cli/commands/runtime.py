@@ -6,22 +6,15 @@ from pathlib import Path
 import click
 
 from kaa.cli.foreground import run_foreground
+from kaa.cli.options import UnixSocket
 from kaa.cri.grpc_server import serve
 from kaa.cri.runtime import RuntimeConfig, open_runtime
 from kaa.lib.clock import WallClock
 from kaa.network.pod_network import RoutedPodNetwork
 
-SCHEME = "unix://"
-
-
-def socket_path(_context: click.Context, _parameter: click.Parameter, value: str) -> Path:
-    if not value.startswith(f"{SCHEME}/"):
-        raise click.BadParameter(f"must be {SCHEME}/PATH")
-    return Path(value.removeprefix(SCHEME))
-
 
 @click.command("runtime")
-@click.option("--listen", required=True, callback=socket_path, metavar="unix:///PATH", help="Where CRI is served.")
+@click.option("--listen", required=True, type=UnixSocket(), help="Where CRI is served.")
 @click.option("--root", default="/var/lib/kaa", show_default=True, help="Images, layers and records.")
 @click.option("--state", default="/run/kaa", show_default=True, help="What goes with a restart of the machine.")
 @click.option("--pod-cidr", default="", help="The node's pod range; else the kubelet tells it.")

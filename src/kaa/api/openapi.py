@@ -45,6 +45,9 @@ _SPECIAL: dict[str, dict[str, Any]] = {
     "uint32": {"type": "integer", "format": "int64"},
     "uint64": {"type": "integer", "format": "int64"},
 }
+ANY_OBJECT = "core.v1.ConfigMap"
+"""A type whose apiVersion, kind and metadata are described as every object's."""
+
 _ACTIONS = (
     # verb, HTTP method, whether it is on one object, x-kubernetes-action
     ("list", "get", False, "list"),
@@ -105,7 +108,7 @@ def document(
         if definition is not None:
             roots.append(definition.name)
         else:
-            schemas[schema_name(row.api_version, row.kind)] = _custom_schema(row)
+            schemas[schema_name(row.api_version, row.kind)] = _custom_schema(row, describe)
             roots.append("meta.v1.ObjectMeta")
         for sub in row.subresources:
             body = builtin_schema().for_kind(*_body_type(row, sub))
@@ -266,11 +269,35 @@ def _value_schema(type_: str) -> dict[str, Any]:
     return dict(_SPECIAL.get(type_, {}))
 
 
-def _custom_schema(row: Resource) -> dict[str, Any]:
+def _custom_schema(row: Resource, describe: Describe) -> dict[str, Any]:
     """A custom kind's own schema, with what every object has beside it."""
     own: dict[str, Any] = row.schema if isinstance(row.schema, dict) else {"type": "object"}
-    meta = {"allOf": [{"$ref": f"#/components/schemas/{openapi_name('meta.v1.ObjectMeta')}"}]}
-    base = {"apiVersion": {"type": "string"}, "kind": {"type": "string"}, "metadata": meta}
     kind = {"group": row.group, "version": row.version, "kind": row.kind}
-    properties = {**(own.get("properties") or {}), **base}
-    return {**own, "properties": properties, "x-kubernetes-group-version-kind": [kind]}
+    whole = _with_embedded(own, object_fields(describe))
+    return {**_as_object(whole, object_fields(describe)), "x-kubernetes-group-version-kind": [kind]}
+
+
+def object_fields(describe: Describe) -> dict[str, Any]:
+    """The schemas of the fields that are the same in every object."""
+    _, of_fields = describe(ANY_OBJECT)
+    meta = {"allOf": [{"$ref": f"#/components/schemas/{openapi_name('meta.v1.ObjectMeta')}"}]}
+    fields: dict[str, dict[str, Any]] = {"apiVersion": {"type": "string"}, "kind": {"type": "string"}, "metadata": meta}
+    return {
+        name: {**schema, **({"description": of_fields[name]} if name in of_fields else {})}
+        for name, schema in fields.items()
+    }
+
+
+def _as_object(schema: dict[str, Any], fields: dict[str, Any]) -> dict[str, Any]:
+    return {**schema, "properties": {**(schema.get("properties") or {}), **fields}}
+
+
+def _with_embedded(schema: dict[str, Any], fields: dict[str, Any]) -> dict[str, Any]:
+    """The schema in which the objects that are embedded have these fields too."""
+    out = dict(schema)
+    if isinstance(schema.get("properties"), dict):
+        out["properties"] = {name: _with_embedded(inner, fields) for name, inner in schema["properties"].items()}
+    for key in ("items", "additionalProperties"):
+        if isinstance(schema.get(key), dict):
+            out[key] = _with_embedded(schema[key], fields)
+    return _as_object(out, fields) if schema.get("x-kubernetes-embedded-resource") else out

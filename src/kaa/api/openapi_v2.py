@@ -11,9 +11,11 @@ from typing import Any
 import orjson
 
 from kaa.api.messages import openapi_messages
-from kaa.api.openapi import Describe, document, undescribed
+from kaa.api.openapi import Describe, document, schema_name, undescribed
 from kaa.api.resource import Catalog
 
+PRESERVE = "x-kubernetes-preserve-unknown-fields"
+_JUNCTORS = ("allOf", "anyOf", "oneOf", "not")
 _METHODS = ("get", "put", "post", "delete", "patch")
 
 
@@ -24,7 +26,13 @@ def document_v2(catalog: Catalog, *, server_version: str, describe: Describe = u
         for version in catalog.versions(group):
             part = document(catalog, group, version, server_version=server_version, describe=describe)
             paths.update((path, _path_v2(item)) for path, item in part["paths"].items())
-            definitions.update((name, schema_v2(s)) for name, s in part["components"]["schemas"].items())
+            custom = {
+                schema_name(row.api_version, row.kind)
+                for row in catalog
+                if row.schema is not None and (row.group, row.version) == (group, version)
+            }
+            for name, schema in part["components"]["schemas"].items():
+                definitions[name] = schema_v2(lenient_root(schema) if name in custom else schema)
     info = {"title": "Kubernetes", "version": server_version}
     return {"swagger": "2.0", "info": info, "paths": paths, "definitions": definitions}
 
@@ -41,6 +49,41 @@ def _operation_v2(operation: Mapping[str, Any]) -> dict[str, Any]:
     ]
     responses = {"200": {"description": "OK"}}
     return {**({"parameters": parameters} if parameters else {}), "responses": responses, **extensions}
+
+
+def lenient_root(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """A custom kind's schema for kubectl, which takes every field that properties do not name for a mistake."""
+    if schema.get(PRESERVE):
+        return {key: schema[key] for key in ("type", "x-kubernetes-group-version-kind") if key in schema}
+    return lenient(schema)
+
+
+def lenient(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """The same for what is in it: where anything else is allowed, or null, neither type nor properties are told."""
+    is_reference = "$ref" in (schema.get("allOf") or ({},))[0]
+    out = {key: value for key, value in schema.items() if key not in _JUNCTORS or is_reference}
+    if out.pop("nullable", False):
+        _forget(out, "type", "items", "properties")
+    if out.get(PRESERVE):
+        _forget(out, "items", "properties")
+        if out.get("type") == "object":
+            del out["type"]
+    if out.get("type") == "array" and "items" not in out:
+        del out["type"]
+    if isinstance(out.get("properties"), dict):
+        nullable = {name for name, inner in out["properties"].items() if inner.get("nullable")}
+        out["properties"] = {name: lenient(inner) for name, inner in out["properties"].items()}
+        if nullable and "required" in out:
+            out["required"] = [name for name in out["required"] if name not in nullable]
+    for key in ("items", "additionalProperties"):
+        if isinstance(out.get(key), dict):
+            out[key] = lenient(out[key])
+    return out
+
+
+def _forget(schema: dict[str, Any], *keys: str) -> None:
+    for key in keys:
+        schema.pop(key, None)
 
 
 def schema_v2(schema: Mapping[str, Any]) -> dict[str, Any]:

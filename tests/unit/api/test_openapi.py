@@ -83,3 +83,22 @@ def test_custom_kinds() -> None:
     assert index(catalog)["paths"]["apis/example.com/v1"] != before
     with pytest.raises(KeyError):
         document(catalog, "example.com", "v2", server_version="v1.37.0")
+
+
+def test_what_is_in_every_object_is_described_in_custom_kinds_too() -> None:
+    """`kubectl explain` says what apiVersion is, also of an object that is embedded in a custom one."""
+
+    def describe(name: str) -> tuple[str, dict[str, str]]:
+        return "", {"apiVersion": "The version.", "metadata": "The metadata."}
+
+    template = {"type": "object", "x-kubernetes-embedded-resource": True}
+    schema = {"type": "object", "properties": {"templates": {"type": "array", "items": template}}}
+    catalog = builtin_catalog()
+    catalog.add(Resource(kind="Widget", group="example.com", version="v1", schema=schema))
+    found = document(catalog, "example.com", "v1", server_version="v1.37.0", describe=describe)
+    properties = found["components"]["schemas"]["com.example.v1.Widget"]["properties"]
+    assert properties["apiVersion"] == {"type": "string", "description": "The version."}
+    assert properties["metadata"]["description"] == "The metadata."
+    embedded = properties["templates"]["items"]["properties"]
+    assert embedded["apiVersion"]["description"] == "The version."
+    assert schema["properties"]["templates"]["items"] == template

@@ -150,7 +150,9 @@ def down(spec: ClusterSpec, say: Say) -> None:
     say("Removing nodes")
     for node in spec.nodes:
         node_namespace.end_init(spec, node)
-    cgroups.detect().remove(spec.cgroup)
+    groups = cgroups.detect()
+    groups.remove(spec.cgroup)
+    groups.remove_empty(str(Path(spec.cgroup).parent))
     host_network.remove(spec)
     say("Removing files")
     remove_context(user_kubeconfig(), spec.context)

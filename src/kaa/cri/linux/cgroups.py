@@ -57,6 +57,10 @@ class Cgroups(Protocol):
         """Removes the group and all below it. Raises OSError (EBUSY) while a process is left."""
         ...
 
+    def remove_empty(self, path: str) -> None:
+        """Removes the group if nothing is below it and no process in it."""
+        ...
+
 
 def detect(root: Path = Path("/sys/fs/cgroup")) -> "Cgroups":
     """The layout of this machine."""
@@ -104,6 +108,14 @@ def _groups(top: Path) -> Iterator[Path]:
 def _process_ids(top: Path) -> list[int]:
     # 0 stands for a process outside our PID namespace, which we could not signal anyway.
     return [pid for group in _groups(top) for pid in map(int, _read(group / "cgroup.procs").split()) if pid]
+
+
+def _remove_empty(group: Path) -> None:
+    try:
+        group.rmdir()
+    except OSError as e:
+        if e.errno not in (errno.ENOENT, errno.EBUSY, errno.ENOTEMPTY):
+            raise
 
 
 def _remove_tree(top: Path) -> None:
@@ -176,6 +188,9 @@ class UnifiedCgroups:
 
     def remove(self, path: str) -> None:
         _remove_tree(self._directory(path))
+
+    def remove_empty(self, path: str) -> None:
+        _remove_empty(self._directory(path))
 
 
 def unified_settings(resources: Resources) -> dict[str, str]:
@@ -270,6 +285,10 @@ class LegacyCgroups:
     def remove(self, path: str) -> None:
         for tree in self._trees:
             _remove_tree(tree / path.strip("/"))
+
+    def remove_empty(self, path: str) -> None:
+        for tree in self._trees:
+            _remove_empty(tree / path.strip("/"))
 
 
 def _kill_all(group: Path) -> None:

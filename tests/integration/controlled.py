@@ -22,6 +22,9 @@ CA = "-----BEGIN CERTIFICATE-----\nexample\n-----END CERTIFICATE-----\n"
 
 EXIT_CODE = "example.com/exit-code"
 
+VIRTUAL_LIMIT_SECONDS = 100_000
+"""After which a test counts as hanging."""
+
 
 class Cluster:
     """A server, the controllers, the scheduler and nodes that say they are fine, and do nothing else."""
@@ -149,7 +152,7 @@ def virtual(test: Callable[[], Awaitable[None]]) -> Callable[[], None]:
         loop = VirtualEventLoop()
         asyncio.set_event_loop(loop)
         try:
-            loop.run_until_complete(asyncio.wait_for(test(), 3600))
+            loop.run_until_complete(asyncio.wait_for(test(), VIRTUAL_LIMIT_SECONDS))
             left = asyncio.all_tasks(loop)
             assert not left, left
         finally:

@@ -1,5 +1,6 @@
 """Jobs and CronJobs against the real server, in one process and in virtual time."""
 
+import asyncio
 from typing import Any
 
 from tests.integration.controlled import EXIT_CODE, Cluster, running, virtual
@@ -90,3 +91,44 @@ async def test_a_deleted_job_takes_its_pods_along() -> None:
             return not (await cluster.client.list("Pod", "default")).items
 
         await cluster.until(empty, "no pod is left")
+
+
+@virtual
+async def test_a_cron_job_starts_a_job_at_each_time() -> None:
+    """Two hours of every ten minutes: as many jobs, none twice, and only the latest of them kept."""
+    async with running() as cluster:
+        await cluster.add_node("node-1")
+        template = {"spec": job(ttlSecondsAfterFinished=None)["spec"]}
+        cron_job = {
+            "apiVersion": "batch/v1",
+            "kind": "CronJob",
+            "metadata": {"name": "tick", "namespace": "default"},
+            "spec": {"schedule": "*/10 * * * *", "jobTemplate": template},
+        }
+        await cluster.client.create(cron_job)
+        beat = asyncio.ensure_future(cluster.heartbeat("node-1"))
+        await cluster.clock.sleep(2 * 3600 + 60)
+        beat.cancel()
+        status = (await cluster.client.get("CronJob", "tick", "default"))["status"]
+        assert status["lastScheduleTime"] == "2030-01-01T02:00:00Z"
+        assert status["lastSuccessfulTime"].startswith("2030-01-01T02:00:0")
+        assert "active" not in status
+        kept = [found["metadata"]["name"] for found in (await cluster.client.list("Job", "default")).items]
+        assert sorted(kept) == ["tick-31557700", "tick-31557710", "tick-31557720"]
+        assert len(await cluster.pods()) == 3
+
+
+@virtual
+async def test_a_finished_job_goes_after_its_time() -> None:
+    """With its pods: it is deleted in the foreground."""
+    async with running() as cluster:
+        await cluster.add_node("node-1")
+        await cluster.client.create(job(ttlSecondsAfterFinished=20))
+        await cluster.until(lambda: finished(cluster), "complete")
+
+        async def empty() -> bool:
+            jobs, pods = await cluster.client.list("Job", "default"), await cluster.client.list("Pod", "default")
+            return not jobs.items and not pods.items
+
+        assert not await empty()
+        await cluster.until(empty, "gone", 25)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from kaa.controllers import (
+    cronjob,
     deployment,
     endpoints,
     endpointslice,
@@ -19,6 +20,7 @@ from kaa.controllers import (
     root_ca,
     service_account,
     taint_eviction,
+    ttl_after_finished,
 )
 from kaa.controllers.controller import Controller
 from kaa.controllers.garbage_collector import GarbageCollector
@@ -38,6 +40,7 @@ class Options:
 def all_controllers(options: Options) -> list[Controller]:
     """Every row."""
     rows = [
+        cronjob.CONTROLLER,
         deployment.CONTROLLER,
         endpoints.CONTROLLER,
         endpointslice.CONTROLLER,
@@ -48,6 +51,7 @@ def all_controllers(options: Options) -> list[Controller]:
         replicaset.CONTROLLER,
         service_account.CONTROLLER,
         taint_eviction.CONTROLLER,
+        ttl_after_finished.CONTROLLER,
     ]
     if options.root_ca_pem:
         rows.append(root_ca.controller(options.root_ca_pem))

@@ -16,6 +16,7 @@ def test_every_row_in_the_room_is_listed() -> None:
         for module in pkgutil.iter_modules(kaa.controllers.__path__)
     ]
     rows = [module.CONTROLLER for module in modules if isinstance(getattr(module, "CONTROLLER", None), Controller)]
+    rows += [row for module in modules for row in getattr(module, "CONTROLLERS", ())]
     makers = [module for module in modules if callable(getattr(module, "controller", None))]
     assert {row.name for row in rows} <= listed
     assert len(listed) == len(rows) + len(makers)

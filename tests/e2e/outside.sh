@@ -34,6 +34,7 @@ table ip watch {
 }
 NFT
 ip netns exec outside python "$here/outside_world.py" $outside 2>"$dir/outside.log" &
+for _ in $(seq 100); do busybox nc -w 1 $outside 80 </dev/null && break; sleep 0.1; done
 
 before=$(cat /proc/sys/net/ipv4/ip_forward)
 kaa up --name out --wait

@@ -7,7 +7,8 @@ import ipaddress
 import socket
 import sys
 import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
+from socketserver import ThreadingTCPServer
 
 from kaa.network.dns_message import NXDOMAIN, A, Record, answer, parse_query
 
@@ -38,7 +39,7 @@ def serve_names(address: str) -> None:
 
 def serve(address: str) -> None:
     threading.Thread(target=serve_names, args=(address,), daemon=True).start()
-    ThreadingHTTPServer((address, 80), WhoAsks).serve_forever()
+    ThreadingTCPServer((address, 80), WhoAsks).serve_forever()
 
 
 if __name__ == "__main__":

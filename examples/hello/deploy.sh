@@ -26,12 +26,14 @@ opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # the nod
 print(opener.open(sys.argv[1], timeout=10).read().decode())
 PYTHON
 $kubectl -n hello get all
+program=$(command -v kaa)
+program=${program#"$PWD/"} # as it can be typed here
 cat <<TEXT
 
 The page:       $url
-The cluster:    kaa status --name $cluster
-kubectl:        kaa kubectl --name $cluster get pods -A     (or: kubectl --context kaa-$cluster ...)
-More replicas:  kaa kubectl --name $cluster -n hello scale deployment hello --replicas=5
-A shell:        kaa kubectl --name $cluster -n hello exec -it deployment/hello -- sh
-Take it down:   make down
+The cluster:    $program status --name $cluster
+kubectl:        $program kubectl --name $cluster get pods -A     (or: kubectl --context kaa-$cluster ...)
+More replicas:  $program kubectl --name $cluster -n hello scale deployment hello --replicas=5
+A shell:        $program kubectl --name $cluster -n hello exec -it deployment/hello -- sh
+Take it down:   $program down --name $cluster
 TEXT

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from kaa.controllers import (
     cronjob,
+    daemonset,
     deployment,
     endpoints,
     endpointslice,
@@ -41,6 +42,7 @@ def all_controllers(options: Options) -> list[Controller]:
     """Every row."""
     rows = [
         cronjob.CONTROLLER,
+        daemonset.controller(),
         deployment.CONTROLLER,
         endpoints.CONTROLLER,
         endpointslice.CONTROLLER,

@@ -35,7 +35,7 @@ NOT_COPIED = frozenset(
 
 def template_hash(template: Object, collision_count: int) -> str:
     """Names the template, and another one for every collision met. The same on every machine, for ever."""
-    text = orjson.dumps([_pruned(template), collision_count], option=orjson.OPT_SORT_KEYS)
+    text = orjson.dumps([pruned(template), collision_count], option=orjson.OPT_SORT_KEYS)
     number = int.from_bytes(hashlib.sha256(text).digest()[:8], "big")
     characters = []
     for _ in range(HASH_LENGTH):
@@ -44,13 +44,13 @@ def template_hash(template: Object, collision_count: int) -> str:
     return "".join(characters)
 
 
-def _pruned(value: Any) -> Any:
+def pruned(value: Any) -> Any:
     """Without empty fields, which mean the same as absent ones."""
     if isinstance(value, dict):
-        fields = {key: _pruned(child) for key, child in value.items()}
+        fields = {key: pruned(child) for key, child in value.items()}
         return {key: child for key, child in fields.items() if child not in (None, {}, [])}
     if isinstance(value, list):
-        return [_pruned(child) for child in value]
+        return [pruned(child) for child in value]
     return value
 
 
@@ -62,7 +62,7 @@ def _without_hash(template: Object) -> Any:
     labels = dict(template.get("metadata", {}).get("labels") or {})
     labels.pop(HASH_LABEL, None)
     metadata = {**template.get("metadata", {}), "labels": labels}
-    return _pruned({**template, "metadata": metadata})
+    return pruned({**template, "metadata": metadata})
 
 
 def new_set(deployment: Object, sets: Sequence[Object]) -> Object | None:

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from kaa.api.objects import Object, is_being_deleted, name_of, namespace_of
 from kaa.controllers.actions import Delete, Patch, RecordEvent, RequeueAfter
 from kaa.controllers.controller import POD_NODE, Actions, Controller, Key, View, Watch, key_of, pods_by_node
+from kaa.controllers.node_matching import tolerates
 from kaa.controllers.pods import is_terminal
 from kaa.lib.clock import parse_rfc3339, rfc3339
 
@@ -51,16 +52,6 @@ def eviction_time(pod: Object, taints: list[Object], now: datetime) -> datetime 
         return None
     added = max((parse_rfc3339(taint["timeAdded"]) for taint in taints if taint.get("timeAdded")), default=now)
     return added + timedelta(seconds=max(0, min(limits)))
-
-
-def tolerates(toleration: Object, taint: Object) -> bool:
-    if toleration.get("effect") and toleration["effect"] != taint["effect"]:
-        return False
-    if toleration.get("key") and toleration["key"] != taint["key"]:
-        return False
-    if toleration.get("operator", "Equal") == "Exists":
-        return True
-    return bool(toleration.get("key")) and toleration.get("value", "") == taint.get("value", "")
 
 
 def disruption(pod: Object, now: datetime) -> Object:

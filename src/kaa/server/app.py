@@ -25,6 +25,7 @@ from kaa.server.compaction import compact_regularly
 from kaa.server.custom import allow_custom_kinds
 from kaa.server.custom.definitions import Definitions
 from kaa.server.discovery import Discovery
+from kaa.server.field_managers import FieldManagers
 from kaa.server.forms import Forms
 from kaa.server.health import Health
 from kaa.server.impersonation import impersonate, is_impersonating
@@ -74,6 +75,7 @@ class APIServer:
             Forms(clock),
             self.chain.admission,
             self.authorize,
+            FieldManagers(self.catalog, clock),
         )
         self._verbs: dict[str, Handler] = {
             "get": verbs.get,

@@ -31,8 +31,6 @@ def metadata_of_body(obj: Object) -> Object:
         metadata = obj["metadata"] = {}
     if not isinstance(metadata, dict):
         raise bad_request("metadata must be an object")
-    # Field ownership is not kept; what a client sends back of it would only go stale.
-    metadata.pop("managedFields", None)
     return metadata
 
 
@@ -110,6 +108,27 @@ def keep(new: Object, old: Object, field: str) -> None:
         new[field] = old[field]
     else:
         new.pop(field, None)
+
+
+def put_managed_fields(obj: Object, managed_fields: list[Object] | None) -> None:
+    if managed_fields is None:
+        obj["metadata"].pop("managedFields", None)
+    else:
+        obj["metadata"]["managedFields"] = managed_fields
+
+
+def same_but_for_times(new: Object, old: Object) -> bool:
+    """Whether an update leaves everything as it was; that somebody did so again is not worth a revision."""
+    if new == old:
+        return True
+    if any(new.get(key) != old.get(key) for key in new.keys() | old.keys() if key != "metadata"):
+        return False
+    return _without_times(new["metadata"]) == _without_times(old["metadata"])
+
+
+def _without_times(metadata: Object) -> Object:
+    entries = [{k: v for k, v in entry.items() if k != "time"} for entry in metadata.get("managedFields") or ()]
+    return {**metadata, "managedFields": entries}
 
 
 def count_generation(new: Object, old: Object, resource: Resource) -> None:

@@ -5,9 +5,8 @@ The result is decoded like any body: unknown fields are reported, types checked,
 
 from collections.abc import Callable
 
-from kaa.api.errors import APIError
 from kaa.api.objects import Object
-from kaa.api.patch import APPLY_PATCH, apply_patch
+from kaa.api.patch import apply_patch
 from kaa.api.resource import Resource
 from kaa.server.bodies import conform
 from kaa.server.negotiation import check_object, check_size, content_type
@@ -21,8 +20,6 @@ def patch_of(request: Request, resource: Resource, validation: str, warnings: li
     """
     check_size(request)
     media_type = content_type(request)
-    if media_type == APPLY_PATCH:
-        raise APIError("UnsupportedMediaType", "server-side apply is not supported by this server; apply client-side")
 
     def change(old: Object) -> Object:
         patched = check_object(apply_patch(media_type, request.body, old))

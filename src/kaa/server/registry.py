@@ -21,6 +21,7 @@ from kaa.lib.clock import Clock, rfc3339
 from kaa.server import strategy
 from kaa.server.chain import Admission
 from kaa.server.deletion import DeleteOptions, Mark, Pending, Remove, decide, may_be_removed
+from kaa.server.field_managers import Tracker
 from kaa.server.object_meta import (
     GENERATE_NAME_TRIES,
     before_create,
@@ -28,6 +29,8 @@ from kaa.server.object_meta import (
     count_generation,
     generated_name,
     must_specify_version,
+    put_managed_fields,
+    same_but_for_times,
     settle_namespace,
 )
 from kaa.server.request import AdmissionRequest, Attributes, User
@@ -47,13 +50,14 @@ SERVER = User("system:apiserver", ("system:masters", "system:authenticated"))
 
 @dataclass(slots=True)
 class Write:
-    """The circumstances of one write. Without `admission` it is the server's own."""
+    """The circumstances of one write. Without `admission` it is the server's own; without `tracker` nobody's."""
 
     attributes: Attributes
     admission: Admission | None = None
     dry_run: bool = False
     options: Mapping[str, Any] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+    tracker: Tracker | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +92,8 @@ class Registry:
     async def create(self, resource: Resource, namespace: str, obj: Object, write: Write) -> Written:
         """Makes the object; `obj` is the caller's no more. Raises AlreadyExists, Invalid, what admission raises."""
         settle_namespace(obj, resource, namespace)
+        if write.tracker is not None:
+            write.tracker.track(None, obj)
         metadata = obj["metadata"]
         prefix = "" if metadata.get("name") else metadata.get("generateName") or ""
         if not prefix:
@@ -155,6 +161,8 @@ class Registry:
             check_identity(new, old, resource)
             if version and version != old["metadata"]["resourceVersion"]:
                 raise conflict(resource.name, resource.group, name)
+            if write.tracker is not None:
+                write.tracker.track(old, new)
             admission = self._admission_request(resource, write, "UPDATE", new, old)
             written = await self._update(resource, entry, admission, write, subresource)
             if written is not None:
@@ -169,10 +177,12 @@ class Registry:
         new, old = admission.object, admission.old
         assert new is not None
         assert old is not None
+        owned = new["metadata"].get("managedFields")
         try:
             if write.admission is not None:
                 await write.admission.mutate(admission)
             strategy.prepare_for_update(resource, subresource, new, old)
+            put_managed_fields(new, owned)
             count_generation(new, old, resource)
             strategy.validate(resource, new, old, subresource)
             if write.admission is not None:
@@ -180,7 +190,7 @@ class Registry:
             # Whoever gave no resourceVersion has changed nothing by it.
             new["metadata"]["resourceVersion"] = old["metadata"]["resourceVersion"]
             removed = may_be_removed(new, resource)
-            if new == old and not removed:
+            if same_but_for_times(new, old) and not removed:
                 return Written(entry.item)
             stored = encode(resource, new)
             if write.dry_run:

@@ -82,6 +82,15 @@ def selector_text(selector: Any) -> str:
     return str(selector_of_labels(selector))
 
 
+def scaled_config(resource: Resource, scale: Object) -> Object:
+    """An applied Scale as a configuration of the object itself."""
+    config: Object = {"apiVersion": resource.api_version, "kind": resource.kind, "metadata": scale["metadata"]}
+    replicas = _get(scale, "spec.replicas")
+    if replicas is not None:
+        _put(config, paths_of(resource).wanted, replicas)
+    return config
+
+
 def apply_scale(resource: Resource, obj: Object, scale: Object) -> Object:
     """The object (changed in place) with the replicas that the scale asks for. Raises Invalid, Conflict."""
     name = obj["metadata"]["name"]

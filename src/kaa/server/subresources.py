@@ -7,18 +7,20 @@ from dataclasses import replace
 
 from kaa.api.errors import APIError, Cause, conflict
 from kaa.api.objects import Object, condition
+from kaa.api.patch import APPLY_PATCH
 from kaa.api.resource import Resource
 from kaa.api.selectors import Selector, selector_of
 from kaa.lib.clock import Clock, rfc3339
+from kaa.server.applying import configuration
 from kaa.server.bodies import decode_object, field_validation
 from kaa.server.chain import Handler, Reader, Writer
 from kaa.server.deletion import DeleteOptions
-from kaa.server.negotiation import plain_encoding, respond
+from kaa.server.negotiation import content_type, plain_encoding, respond
 from kaa.server.object_meta import check_identity, settle_name
 from kaa.server.patching import patch_of
-from kaa.server.registry import Write
+from kaa.server.registry import Change, Write
 from kaa.server.request import Attributes, Request, Response
-from kaa.server.scale import SCALE, apply_scale, scale_of
+from kaa.server.scale import SCALE, apply_scale, scale_of, scaled_config
 from kaa.server.storage import decode
 from kaa.server.verbs import Verbs
 
@@ -47,25 +49,30 @@ class Subresources:
         """GET, PUT and PATCH of autoscaling/v1 Scale: the one way to change replicas that works for any kind."""
         registry = self._verbs.registry
         encoding = plain_encoding(request)
+        change: Change
         if attributes.verb == "get":
             entry = await registry.entry(resource, attributes.namespace, attributes.name)
             return respond(scale_of(resource, decode(resource, entry.item)), encoding=encoding)
-        write = self._verbs.write(request, attributes)
-        if attributes.verb == "patch":
-            patch = patch_of(request, SCALE, field_validation(request), write.warnings)
+        if attributes.verb == "patch" and content_type(request) == APPLY_PATCH:
+            write = self._verbs.write(request, attributes)
+            config = scaled_config(resource, configuration(request, attributes, SCALE, write.warnings))
+            change = self._verbs.field_managers.applier(request, resource, "scale", config).change
         else:
-            body = decode_object(request, SCALE, write.warnings)
-            settle_name(body, attributes.name)
-            patch = lambda scale: body  # noqa: E731
-
-        def change(old: Object) -> Object:
-            return apply_scale(resource, old, patch(scale_of(resource, old)))
-
+            write = self._verbs.tracked(request, attributes, resource)
+            change = self._scaling(request, attributes, resource, write)
         written = await registry.update(
             resource, attributes.namespace, attributes.name, change, write, subresource="scale"
         )
         scale = scale_of(resource, decode(resource, written.item))
         return self._verbs.warned(respond(scale, encoding=encoding), write)
+
+    def _scaling(self, request: Request, attributes: Attributes, resource: Resource, write: Write) -> Change:
+        if attributes.verb == "patch":
+            patch = patch_of(request, SCALE, field_validation(request), write.warnings)
+            return lambda old: apply_scale(resource, old, patch(scale_of(resource, old)))
+        body = decode_object(request, SCALE, write.warnings)
+        settle_name(body, attributes.name)
+        return lambda old: apply_scale(resource, old, body)
 
     async def bind(self, request: Request, attributes: Attributes, resource: Resource) -> Response:
         write = self._verbs.write(request, attributes)

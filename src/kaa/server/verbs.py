@@ -9,15 +9,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from kaa.api.errors import APIError, bad_request
+from kaa.api.errors import APIError, bad_request, conflict
 from kaa.api.objects import Object, copy_object
+from kaa.api.patch import APPLY_PATCH
 from kaa.api.resource import Catalog, Resource
+from kaa.server.applying import configuration
 from kaa.server.bodies import decode_object, decode_options, field_validation
 from kaa.server.chain import Admission
 from kaa.server.deletion import DeleteOptions
+from kaa.server.field_managers import FieldManagers, invalid_options
 from kaa.server.forms import AnyForm, Forms, stream_type
 from kaa.server.listing import Lister, list_options
-from kaa.server.negotiation import accepted, respond
+from kaa.server.negotiation import accepted, content_type, respond
 from kaa.server.object_meta import settle_name, settle_namespace
 from kaa.server.patching import patch_of
 from kaa.server.registry import Registry, Write, Written
@@ -74,6 +77,9 @@ RETURNED_WHEN_DELETED = frozenset(
 )
 """Kinds whose last state is the answer to the DELETE that removes them; the others answer with a Status."""
 
+APPLY_TRIES = 8
+"""How often an apply finds the object absent and then present before its caller gets the Conflict."""
+
 MAX_WARNINGS_CHARACTERS = 4096
 """Of all warnings of one answer together; what is beyond it is left out, as headers are bounded."""
 
@@ -87,6 +93,7 @@ class Verbs:
     forms: Forms
     admission: Admission
     authorize: Callable[[Attributes], None]  # raises Forbidden
+    field_managers: FieldManagers
 
     def form(self, request: Request, resource: Resource) -> AnyForm:
         choice = accepted(request.headers.get("accept", ""), protobuf=resource.schema is None)
@@ -114,7 +121,7 @@ class Verbs:
 
     async def create(self, request: Request, attributes: Attributes, resource: Resource) -> Response:
         form = self.form(request, resource)
-        write = self.write(request, attributes)
+        write = self.tracked(request, attributes, resource)
         obj = decode_object(request, resource, write.warnings)
         if attributes.name:
             settle_name(obj, attributes.name)
@@ -123,7 +130,7 @@ class Verbs:
 
     async def update(self, request: Request, attributes: Attributes, resource: Resource) -> Response:
         form = self.form(request, resource)
-        write = self.write(request, attributes)
+        write = self.tracked(request, attributes, resource)
         body = decode_object(request, resource, write.warnings)
         settle_name(body, attributes.name)
         settle_namespace(body, resource, attributes.namespace)
@@ -147,11 +154,16 @@ class Verbs:
 
     async def patch(self, request: Request, attributes: Attributes, resource: Resource) -> Response:
         form = self.form(request, resource)
-        write = self.write(request, attributes)
-        apply = patch_of(request, resource, field_validation(request), write.warnings)
+        if content_type(request) == APPLY_PATCH:
+            return await self._apply(request, attributes, resource, form)
+        write = self.tracked(request, attributes, resource)
+        if request.parameter("force"):
+            why = "Forbidden: may not be specified for non-apply patch"
+            raise invalid_options(request, "FieldValueForbidden", "force", why)
+        patch = patch_of(request, resource, field_validation(request), write.warnings)
 
         def change(old: Object) -> Object:
-            new = apply(old)
+            new = patch(old)
             settle_name(new, attributes.name)
             settle_namespace(new, resource, attributes.namespace)
             return new
@@ -159,6 +171,33 @@ class Verbs:
         written = await self.registry.update(
             resource, attributes.namespace, attributes.name, change, write, subresource=attributes.subresource
         )
+        return self.written(form, written, write)
+
+    async def _apply(self, request: Request, attributes: Attributes, resource: Resource, form: AnyForm) -> Response:
+        """Updates what is there, and creates what is not, if that is allowed to whoever applies it."""
+        write = self.write(request, attributes)
+        config = configuration(request, attributes, resource, write.warnings)
+        applier = self.field_managers.applier(request, resource, attributes.subresource, config)
+        namespace, name = attributes.namespace, attributes.name
+        for _ in range(APPLY_TRIES):
+            try:
+                written = await self.registry.update(
+                    resource, namespace, name, applier.change, write, subresource=attributes.subresource
+                )
+                break
+            except APIError as error:
+                if error.reason != "NotFound" or attributes.subresource:
+                    raise
+            creating = replace(write, attributes=replace(attributes, verb="create"))
+            self.authorize(creating.attributes)
+            try:
+                written = await self.registry.create(resource, namespace, applier.create(), creating)
+                break
+            except APIError as error:
+                if error.reason != "AlreadyExists":
+                    raise  # else somebody was faster: then it is an update
+        else:
+            raise conflict(resource.name, resource.group, name)
         return self.written(form, written, write)
 
     async def delete(self, request: Request, attributes: Attributes, resource: Resource) -> Response:
@@ -202,6 +241,12 @@ class Verbs:
                 raise APIError("Invalid", f'dryRun: Unsupported value: "{value}": supported values: "All"')
         given = options if options is not None else dict(request.query)
         return Write(attributes, self.admission, bool(dry_run), given)
+
+    def tracked(self, request: Request, attributes: Attributes, resource: Resource) -> Write:
+        """The circumstances of a write whose author owns what it sets."""
+        write = self.write(request, attributes)
+        write.tracker = self.field_managers.tracker(request, resource, attributes.subresource)
+        return write
 
     def written(self, form: AnyForm, written: Written, write: Write) -> Response:
         return self.warned(Response(201 if written.created else 200, form.one(written.item), form.content_type), write)

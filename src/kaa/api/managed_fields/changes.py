@@ -1,0 +1,83 @@
+"""What a create, an update or a patch does to the entries of `metadata.managedFields`.
+
+What the write has changed or added becomes its manager's, and nobody else's; what it has removed is nobody's. The
+objects compared are *views*: without what the server writes itself, and without what the request cannot change, so
+that whoever sends a whole object back does not come to own its status.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from kaa.api.managed_fields.entries import UPDATE, Entry, capped
+from kaa.api.managed_fields.field_sets import MEMBER, FieldSet, difference, field, union
+from kaa.api.managed_fields.shapes import Fields
+from kaa.api.objects import Object
+
+
+@dataclass(frozen=True, slots=True)
+class Writer:
+    """Who writes: `manager` in `api_version`, through `subresource` or "", at `now` (RFC 3339)."""
+
+    manager: str
+    api_version: str
+    subresource: str
+    now: str
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """What a write does to an object: fields changed or added, and fields removed."""
+
+    changed: FieldSet
+    removed: FieldSet
+
+    def __bool__(self) -> bool:
+        return bool(self.changed or self.removed)
+
+
+NO_DIFFERENCE = Difference({}, {})
+
+METADATA_ITSELF: FieldSet = {field("metadata"): MEMBER}
+"""Every object has metadata: nobody owns that, only what is in it."""
+
+InVersion = Callable[[str], Difference | None]
+"""The difference as the fields of an apiVersion; None if that is not served any more."""
+
+Compare = Callable[[Object, Object], InVersion]
+"""What differs between two views of an object, old and new. The old one is `{}` for one that did not exist."""
+
+
+def difference_of(shape: Fields, old: Object, new: Object) -> Difference:
+    """Between two views of an object in the same version."""
+    changed, removed = shape.compare(old, new)
+    return Difference(changed or {}, removed or {}) if changed or removed else NO_DIFFERENCE
+
+
+def after_write(entries: list[Entry], writer: Writer, in_version: InVersion) -> list[Entry]:
+    """The entries once the write has taken what it changed."""
+    done = in_version(writer.api_version)
+    if not done:
+        return entries
+    left = without_taken(entries, in_version)
+    fields = difference(done.changed, METADATA_ITSELF)
+    mine = Entry(writer.manager, UPDATE, writer.api_version, writer.subresource, writer.now, fields)
+    if not mine.fields:
+        return left
+    before = next((entry for entry in left if entry.key == mine.key), None)
+    if before is not None:
+        left.remove(before)
+        mine = replace(mine, fields=union(before.fields, mine.fields))
+    return capped([*left, mine])
+
+
+def without_taken(entries: list[Entry], in_version: InVersion) -> list[Entry]:
+    """The entries without the fields that somebody else has changed or removed; entries left empty are gone."""
+    left = []
+    for entry in entries:
+        done = in_version(entry.api_version)
+        if done is None:
+            continue  # of a version that is not served any more
+        fields = difference(difference(entry.fields, done.changed), done.removed)
+        if fields:
+            left.append(entry if fields == entry.fields else replace(entry, fields=fields))
+    return left

@@ -1,0 +1,119 @@
+"""Sets of fields: FieldsV1 as it is on the wire, so that nothing is converted when an object is read or written.
+
+    {"f:metadata": {"f:labels": {"f:app": {}}},
+     "f:spec": {"f:containers": {"k:{\\"name\\":\\"main\\"}": {".": {}, "f:image": {}}}}}
+
+A *node* is what stands under a path element. It is a member of the set if it is empty or has a "."; a node without
+either only leads to members. Path elements: `f:` a field, `k:` a list's item by its keys, `v:` by its value, `i:` by
+its index. The root is a node that is no member: an empty set is `{}`.
+
+Nodes are never changed once made, and so may be shared.
+"""
+
+from collections.abc import Iterator
+from typing import Any, TypeAlias
+
+import orjson
+
+FieldSet: TypeAlias = dict[str, Any]
+Node: TypeAlias = dict[str, Any]
+
+MEMBER: Node = {}
+"""The node of a field that has nothing below it."""
+SELF = "."
+
+
+def field(name: str) -> str:
+    return "f:" + name
+
+
+def is_member(node: Node) -> bool:
+    return not node or SELF in node
+
+
+def as_member(node: Node) -> Node:
+    """The same node, as a member too."""
+    return node if not node or SELF in node else {SELF: MEMBER, **node}
+
+
+def union(a: FieldSet, b: FieldSet) -> FieldSet:
+    if not a or not b or a is b:
+        return a or b
+    out = dict(a)
+    for element, node in b.items():
+        mine = out.get(element)
+        out[element] = node if mine is None else _joined(mine, node)
+    return out
+
+
+def _joined(a: Node, b: Node) -> Node:
+    joined = union({k: v for k, v in a.items() if k != SELF}, {k: v for k, v in b.items() if k != SELF})
+    return as_member(joined) if is_member(a) or is_member(b) else joined
+
+
+def difference(a: FieldSet, b: FieldSet) -> FieldSet:
+    """What is in `a` and not in `b`. A member of `b` takes only itself away, not what is below it."""
+    if not a or not b:
+        return a
+    return _each_common(a, b, keep_others=True, keep_self=lambda mine, theirs: mine and not theirs)
+
+
+def intersection(a: FieldSet, b: FieldSet) -> FieldSet:
+    if not a or not b:
+        return {}
+    return _each_common(a, b, keep_others=False, keep_self=lambda mine, theirs: mine and theirs)
+
+
+def _each_common(a: FieldSet, b: FieldSet, *, keep_others: bool, keep_self: Any) -> FieldSet:
+    out: FieldSet = {}
+    for element, node in a.items():
+        other = b.get(element)
+        if element == SELF:
+            continue
+        if other is None:
+            if keep_others:
+                out[element] = node
+            continue
+        below = _each_common(node, other, keep_others=keep_others, keep_self=keep_self)
+        if keep_self(is_member(node), is_member(other)):
+            out[element] = as_member(below)
+        elif below:
+            out[element] = below
+    return out
+
+
+def paths(fields: FieldSet) -> Iterator[tuple[str, ...]]:
+    """The members, as path elements: those of a level before those below them."""
+    elements = sorted(element for element in fields if element != SELF)
+    for element in elements:
+        if is_member(fields[element]):
+            yield (element,)
+    for element in elements:
+        for path in paths(fields[element]):
+            yield (element, *path)
+
+
+def path_text(path: tuple[str, ...]) -> str:
+    """A path as upstream's messages show it: `.spec.containers[name="main"].image`."""
+    return "".join(_element_text(element) for element in path)
+
+
+def _element_text(element: str) -> str:
+    kind, _, text = element.partition(":")
+    match kind:
+        case "f":
+            return f".{text}"
+        case "k":
+            keys = orjson.loads(text)
+            return "[" + ",".join(f"{name}={orjson.dumps(keys[name]).decode()}" for name in sorted(keys)) + "]"
+        case "v":
+            return f"[={text}]"
+        case _:
+            return f"[{text}]"
+
+
+def is_field_set(value: Any) -> bool:
+    """Whether a value that came from outside is a set of fields."""
+    if type(value) is not dict:
+        return False
+    return all(key == SELF or (key[:2] in ("f:", "k:", "v:", "i:") and is_field_set(v)) for key, v in value.items())

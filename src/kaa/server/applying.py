@@ -1,0 +1,74 @@
+"""Server-side apply as a request: the body is a configuration, as YAML or JSON; what is not there yet is created."""
+
+from typing import Any
+
+import orjson
+
+from kaa.api.conform import builtin_conformer
+from kaa.api.decode import IGNORE, STRICT, conform_object, duplicate_fields
+from kaa.api.errors import bad_request
+from kaa.api.objects import Object, copy_object
+from kaa.api.resource import Resource
+from kaa.api.schema import builtin_schema
+from kaa.server.bodies import field_validation
+from kaa.server.field_managers import untyped
+from kaa.server.negotiation import check_size
+from kaa.server.object_meta import settle_name, settle_namespace
+from kaa.server.request import Attributes, Request
+
+
+def configuration(request: Request, attributes: Attributes, resource: Resource, warnings: list[str]) -> Object:
+    """The body of an apply, checked: it is of the kind and has nothing that the kind does not have.
+
+    Raises RequestEntityTooLarge, BadRequest, and what upstream raises for a configuration that does not fit its kind.
+    """
+    check_size(request)
+    config = _parsed(request, warnings)
+    if not isinstance(config, dict):
+        raise bad_request("the body of the request is not an object")
+    metadata = config.setdefault("metadata", {})
+    if not isinstance(metadata, dict):
+        raise bad_request("metadata must be an object")
+    if metadata.get("managedFields") is not None:
+        raise bad_request("metadata.managedFields must be nil")
+    if config.get("apiVersion") != resource.api_version:
+        why = f"Specified patch version: {config.get('apiVersion')}, expected: {resource.api_version}"
+        raise bad_request(f"Incorrect version specified in apply patch. {why}")
+    settle_name(config, attributes.name)
+    settle_namespace(config, resource, attributes.namespace)
+    unknown = _unknown_fields(config, resource)
+    if unknown:
+        raise untyped(config, resource, f".{unknown[0]}: field not declared in schema")
+    conform_object(config, resource.api_version, resource.kind, field_validation=IGNORE)
+    return config
+
+
+def _parsed(request: Request, warnings: list[str]) -> Any:
+    body = request.body
+    try:
+        if body.lstrip().startswith(b"{"):
+            parsed = orjson.loads(body)
+            repeated = [f'duplicate field "{path}"' for path in duplicate_fields(body)]
+        else:
+            from kaa.api.yaml_json import parse_yaml
+
+            parsed, repeated = parse_yaml(body)
+    except ValueError as error:
+        raise bad_request(f"error decoding YAML: {error}") from None
+    except RecursionError:
+        raise bad_request("error decoding YAML: exceeded max depth") from None
+    validation = field_validation(request)
+    if repeated and validation == STRICT:
+        raise bad_request(f"error strict decoding YAML: {', '.join(repeated)}")
+    if validation != IGNORE:
+        warnings += repeated
+    return parsed
+
+
+def _unknown_fields(config: Object, resource: Resource) -> list[str]:
+    if resource.schema is not None:
+        unknown: list[str] = resource.schema.prune(copy_object(config))
+        return unknown
+    definition = builtin_schema().for_kind(resource.api_version, resource.kind)
+    assert definition is not None  # every built-in kind is in the schema
+    return builtin_conformer().unknown_fields(definition, config)

@@ -6,7 +6,7 @@ The model keeps all of history as one dict a revision, which is what `kaa/store/
 import asyncio
 import shutil
 import tempfile
-from contextlib import aclosing
+from contextlib import AsyncExitStack, aclosing
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,11 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+from tests.etcd_server import etcd_server, needs_etcd
 
 from kaa.lib.clock import WallClock
+from kaa.store.etcd import EtcdStore
+from kaa.store.etcd_client import EtcdServers
 from kaa.store.memory import MemoryStore
 from kaa.store.sqlite import SQLiteStore
 from kaa.store.store import Compacted, Compare, Delete, FutureRevision, KeyValue, Operation, Put, Store, Transaction
@@ -68,6 +71,7 @@ class Model:
 
 class StoreAgainstModel(RuleBasedStateMachine):
     store: Store
+    most_concurrent = 5
 
     @initialize()
     def begin(self) -> None:
@@ -79,12 +83,15 @@ class StoreAgainstModel(RuleBasedStateMachine):
     async def open(self) -> Store:
         raise NotImplementedError
 
+    async def close(self) -> None:
+        await self.store.close()
+
     def run(self, coroutine: Any) -> Any:
         return self.loop.run_until_complete(asyncio.wait_for(coroutine, 10))
 
     def teardown(self) -> None:
         if hasattr(self, "loop"):
-            self.run(self.store.close())
+            self.run(self.close())
             self.loop.close()
             shutil.rmtree(self.directory)
 
@@ -102,9 +109,9 @@ class StoreAgainstModel(RuleBasedStateMachine):
 
     @rule(data=st.data(), count=st.integers(1, 5))
     def concurrent_transactions(self, data: Any, count: int) -> None:
-        """Submitted together; each is decided in the order of submission."""
+        """Submitted together; our own stores decide each in the order of submission."""
         transactions, expected = [], []
-        for _ in range(count):
+        for _ in range(min(count, self.most_concurrent)):
             transaction = self.compares(data.draw, self.model.now), self.operations(data.draw)
             before = self.model.revision
             transactions.append(transaction)
@@ -191,13 +198,38 @@ class SQLiteAgainstModel(StoreAgainstModel):
         self.store = self.run(self.open())
 
 
-@pytest.mark.parametrize("machine", [MemoryAgainstModel, SQLiteAgainstModel])
-def test_a_store_is_what_the_model_is(machine: type[StoreAgainstModel]) -> None:
+class EtcdAgainstModel(StoreAgainstModel):
+    most_concurrent = 1  # etcd may decide them in another order
+
+    async def open(self) -> Store:
+        self.server = AsyncExitStack()
+        self.url = await self.server.enter_async_context(etcd_server(self.directory))
+        return await self.connect()
+
+    async def connect(self) -> Store:
+        return await EtcdStore.open(EtcdServers(urls=(self.url,)), WallClock())
+
+    async def close(self) -> None:
+        await super().close()
+        await self.server.aclose()
+
+    @rule()
+    def restart(self) -> None:
+        """Of the API server: a new one knows all that the last one did."""
+        self.run(self.store.close())
+        self.store = self.run(self.connect())
+
+
+@pytest.mark.parametrize(
+    ("machine", "examples"),
+    [(MemoryAgainstModel, 150), (SQLiteAgainstModel, 150), pytest.param(EtcdAgainstModel, 15, marks=needs_etcd)],
+)
+def test_a_store_is_what_the_model_is(machine: type[StoreAgainstModel], examples: int) -> None:
     """Any sequence of calls gives the model's answers, across compactions and restarts."""
     run_state_machine_as_test(  # type: ignore[no-untyped-call]
         machine,
         settings=settings(
-            max_examples=150,
+            max_examples=examples,
             stateful_step_count=20,
             deadline=None,
             derandomize=True,

@@ -8,8 +8,9 @@ from grpclib.client import Channel, UnaryStreamMethod, UnaryUnaryMethod
 from grpclib.const import Status
 from grpclib.exceptions import GRPCError, StreamTerminatedError
 
+from kaa.api.grpc_codec import DictCodec
 from kaa.cri.cri import Message, RuntimeFault
-from kaa.cri.grpc_codec import NAME_OF_STATUS, DictCodec
+from kaa.cri.grpc_status import NAME_OF_STATUS
 from kaa.cri.messages import calls
 
 CALL_TIMEOUT_SECONDS = 120.0

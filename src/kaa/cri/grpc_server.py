@@ -10,8 +10,9 @@ from grpclib.const import Cardinality, Handler
 from grpclib.exceptions import GRPCError
 from grpclib.server import Server
 
+from kaa.api.grpc_codec import DictCodec
 from kaa.cri.cri import ImageService, RuntimeFault, RuntimeService
-from kaa.cri.grpc_codec import STATUS_OF_NAME, DictCodec
+from kaa.cri.grpc_status import STATUS_OF_NAME
 from kaa.cri.messages import Call, calls
 
 

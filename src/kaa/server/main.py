@@ -12,11 +12,15 @@ from kaa.server.http import HTTPServer
 from kaa.server.security import SecurityOptions, secure
 from kaa.server.tls import server_context
 from kaa.store.sqlite import SQLiteStore
+from kaa.store.store import Store
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerOptions:
-    """`data_dir` holds `pki/`, made by whoever starts the server, and `store/`, which the server makes."""
+    """`data_dir` holds `pki/`, made by whoever starts the server, and `store/`, which the server makes.
+
+    With `etcd_servers` (URLs) the store is there instead, and other API servers may share it.
+    """
 
     data_dir: Path
     secure_port: int = 6443
@@ -24,6 +28,10 @@ class ServerOptions:
     advertise_address: str = "127.0.0.1"
     service_cidr: str = "10.96.0.0/16"
     token_file: Path | None = None
+    etcd_servers: tuple[str, ...] = ()
+    etcd_ca_file: Path | None = None
+    etcd_cert_file: Path | None = None
+    etcd_key_file: Path | None = None
 
 
 async def run_apiserver(options: ServerOptions, clock: Clock) -> None:
@@ -36,7 +44,7 @@ async def run_apiserver(options: ServerOptions, clock: Clock) -> None:
         service_network=IPv4Network(options.service_cidr),
         token_file=options.token_file,
     )
-    store = await SQLiteStore.open(options.data_dir / "store", clock)
+    store = await open_store(options, clock)
     server = APIServer(store, clock, secure=secure(security))
     tls = server_context(pki / "apiserver.crt", pki / "apiserver.key", security.client_ca)
     http = HTTPServer(server.handle, tls)
@@ -52,7 +60,24 @@ async def run_apiserver(options: ServerOptions, clock: Clock) -> None:
         await asyncio.shield(_stop(server, http, store))
 
 
-async def _stop(server: APIServer, http: HTTPServer, store: SQLiteStore) -> None:
+async def open_store(options: ServerOptions, clock: Clock) -> Store:
+    """Raises StoreFailed."""
+    if not options.etcd_servers:
+        return await SQLiteStore.open(options.data_dir / "store", clock)
+    # gRPC is loaded only by who needs it.
+    from kaa.store.etcd import EtcdStore
+    from kaa.store.etcd_client import EtcdServers
+
+    servers = EtcdServers(
+        urls=options.etcd_servers,
+        ca_file=options.etcd_ca_file,
+        cert_file=options.etcd_cert_file,
+        key_file=options.etcd_key_file,
+    )
+    return await EtcdStore.open(servers, clock)
+
+
+async def _stop(server: APIServer, http: HTTPServer, store: Store) -> None:
     await server.stop()
     await http.stop()
     await store.close()

@@ -2,7 +2,9 @@
 
 One watch of the store feeds it, so it has ONE revision for all kinds: `revision` says how far it has followed the
 store, and everything up to it has been handed to the watchers, in order. Reads are served from here. A *consistent*
-read first waits until the cache has reached what the store's revision was when the request came (`caught_up`).
+read first waits until the cache has reached what the store's revision was when the request came (`caught_up`); of a
+store that several servers share, whoever wrote it. The watch follows all keys, also those that are no objects, for
+each of them moves the revision.
 
     entry    one object: item bytes (see storage), namespace, name, labels, selectable fields, revision
     change   one step of one object: (previous entry or None) -> (current entry or None), at a revision
@@ -302,7 +304,7 @@ class WatchCache:
     async def run(self) -> None:
         while True:
             try:
-                async for events in self._store.watch(REGISTRY, self.revision + 1):
+                async for events in self._store.watch("", self.revision + 1):
                     self._apply(events)
                 return
             except Compacted:
@@ -310,15 +312,19 @@ class WatchCache:
 
     def _apply(self, events: Iterable[Event]) -> None:
         for event in events:
-            prefix, key = split_key(event.key)
-            kind = self._of_prefix(prefix)
-            kv = event.current
-            if kv is None:
-                kind.delete(key, event.revision)
-            else:
-                kind.put(entry_of(key, kv.value, kv.mod_revision, kv.create_revision, kind.fields))
+            if event.key.startswith(REGISTRY):
+                self._step(event)
             self.revision = event.revision
         self._progress()
+
+    def _step(self, event: Event) -> None:
+        prefix, key = split_key(event.key)
+        kind = self._of_prefix(prefix)
+        kv = event.current
+        if kv is None:
+            kind.delete(key, event.revision)
+        else:
+            kind.put(entry_of(key, kv.value, kv.mod_revision, kv.create_revision, kind.fields))
 
     def _progress(self) -> None:
         if not self._waiting:
@@ -330,8 +336,7 @@ class WatchCache:
 
     async def caught_up(self) -> None:
         """Returns once everything that was committed before the call is here."""
-        if self.revision < self._store.revision:
-            await self.reached(self._store.revision)
+        await self.reached(await self._store.current_revision())
 
     async def reached(self, revision: int) -> None:
         """Waits, not for long, for a revision. Raises Timeout with upstream's cause for one that does not come."""

@@ -1,1 +1,1 @@
-"""A revisioned log of keys and bytes, in etcd's model: memory and sqlite."""
+"""A revisioned log of keys and bytes, in etcd's model: memory, sqlite and etcd."""

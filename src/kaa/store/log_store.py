@@ -106,6 +106,9 @@ class LogStore:
 
     # Reading
 
+    async def current_revision(self) -> int:
+        return self._revision
+
     async def get(self, key: str, *, revision: int = 0) -> KeyValue | None:
         self._check_revision(revision)
         return self._key_value(self._index.at(key, revision) if revision else self._index.current(key))

@@ -14,8 +14,9 @@ when it expires or is revoked). Invariant: 0 <= compacted_revision <= revision.
 
 What every implementation promises: a transaction that has returned is durable (it survives `kill -9` at once
 after; `memory` promises this for as long as the process lives); readers see whole transactions only; reads at one
-revision are a consistent snapshot; nothing here blocks the event loop. `tests/contract/test_store.py` is the suite
-that each passes.
+revision are a consistent snapshot; nothing here blocks the event loop. Transactions are decided one after the other:
+one that begins after another has returned comes after it, and of those under way together any may be first.
+`tests/contract/test_store.py` is the suite that each passes.
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -105,11 +106,20 @@ class StoreFailed(Exception):
 class Store(Protocol):
     @property
     def revision(self) -> int:
-        """The newest revision; 0 for an empty store."""
+        """The newest revision that this process knows of; 0 for an empty store."""
         ...
 
     @property
-    def compacted_revision(self) -> int: ...
+    def compacted_revision(self) -> int:
+        """How far history is compacted, as far as this process knows."""
+        ...
+
+    async def current_revision(self) -> int:
+        """The newest revision of all: whatever was committed before the call, by any process, is at it or before.
+
+        A store that only one process can open answers at once. Raises StoreFailed.
+        """
+        ...
 
     async def get(self, key: str, *, revision: int = 0) -> KeyValue | None:
         """The key as of `revision` (0: now). Raises Compacted, FutureRevision."""
@@ -125,8 +135,9 @@ class Store(Protocol):
     async def txn(self, compares: Sequence[Compare], operations: Sequence[Operation]) -> Transaction:
         """Carries out all operations at one new revision if every comparison holds, else none.
 
-        No key may occur twice in `operations`. Deleting an absent key changes nothing; a transaction that changes
-        nothing has no revision of its own. Cancelling the caller does not undo it. Raises StoreFailed.
+        No key may occur twice in `operations`, nor more than 128 keys (etcd's limit). Deleting an absent key changes
+        nothing; a transaction that changes nothing has no revision of its own. Cancelling the caller does not undo
+        it. Raises KeyError for a lease that is gone; StoreFailed: then an etcd that gave no answer may have done it.
         """
         ...
 

@@ -7,8 +7,13 @@ import click
 
 from kaa.cli.foreground import run_foreground
 from kaa.cluster.certificates import ADMIN, ensure_kubeconfig, ensure_pki
+from kaa.cluster.spec import ClusterError
 from kaa.lib.clock import WallClock
+from kaa.server.http import CannotListen
 from kaa.server.main import ServerOptions, run_apiserver
+from kaa.store.store import StoreFailed
+
+EXISTING_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 @click.command("apiserver")
@@ -17,16 +22,25 @@ from kaa.server.main import ServerOptions, run_apiserver
 @click.option("--bind-address", "bind_addresses", multiple=True, default=["127.0.0.1"], show_default=True)
 @click.option("--advertise-address", default="127.0.0.1", show_default=True, help="Where pods find this server.")
 @click.option("--service-cluster-ip-range", default="10.96.0.0/16", show_default=True)
+@click.option("--etcd-servers", default="", metavar="URL,...", help="Keep the store in etcd instead of DATA_DIR.")
+@click.option("--etcd-cafile", type=EXISTING_FILE, help="Who signs etcd's certificates.")
+@click.option("--etcd-certfile", type=EXISTING_FILE, help="The client certificate for etcd.")
+@click.option("--etcd-keyfile", type=EXISTING_FILE)
 def command(
     data_dir: Path,
     secure_port: int,
     bind_addresses: tuple[str, ...],
     advertise_address: str,
     service_cluster_ip_range: str,
+    etcd_servers: str,
+    etcd_cafile: Path | None,
+    etcd_certfile: Path | None,
+    etcd_keyfile: Path | None,
 ) -> None:
     """Run the API server in the foreground.
 
-    Makes its certificates in DATA_DIR when there are none, and writes DATA_DIR/admin.kubeconfig.
+    Makes its certificates in DATA_DIR when there are none, and writes DATA_DIR/admin.kubeconfig. Several servers over
+    one etcd need the same authority and service account keys: copy DATA_DIR/pki to each before its first start.
     """
     clock = WallClock()
     data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -40,8 +54,15 @@ def command(
         bind_addresses=bind_addresses,
         advertise_address=advertise_address,
         service_cidr=service_cluster_ip_range,
+        etcd_servers=tuple(url for url in etcd_servers.split(",") if url),
+        etcd_ca_file=etcd_cafile,
+        etcd_cert_file=etcd_certfile,
+        etcd_key_file=etcd_keyfile,
     )
-    run_foreground(lambda: run_apiserver(options, clock))
+    try:
+        run_foreground(lambda: run_apiserver(options, clock))
+    except* (StoreFailed, CannotListen) as group:
+        raise ClusterError("; ".join(str(error) for error in group.exceptions)) from None
 
 
 def _first(network: str) -> str:

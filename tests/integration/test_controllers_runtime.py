@@ -131,7 +131,7 @@ def test_nobody_acts_twice_on_an_old_view() -> None:
         assert len(deleted) == 3
         assert len((await client.list("Pod", "default")).items) == 2
 
-    play(scenario, replicaset.CONTROLLER)
+    play(scenario, replicaset.CONTROLLERS[0])
 
 
 def test_a_refusal_ends_a_batch() -> None:

@@ -50,3 +50,65 @@ async def test_a_daemon_set_follows_the_nodes() -> None:
         assert set((await images(cluster)).values()) == {"example/app:2"}
         revisions = (await cluster.client.list("ControllerRevision", "default")).items
         assert sorted(revision["revision"] for revision in revisions) == [1, 2]
+
+
+async def stateful(cluster: Cluster, replicas: int) -> bool:
+    found = await cluster.client.get("StatefulSet", "db", "default")
+    status = found.get("status", {})
+    return (
+        status.get("observedGeneration") == found["metadata"]["generation"]
+        and status["replicas"] == status.get("updatedReplicas", 0) == status.get("readyReplicas", 0) == replicas
+        and status["currentRevision"] == status["updateRevision"]
+    )
+
+
+@virtual
+async def test_a_stateful_set_goes_in_order() -> None:
+    """Up one by one, replaced from the highest down, and the claims stay when pods go."""
+    claim = {
+        "metadata": {"name": "data"},
+        "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}},
+    }
+    async with running() as cluster:
+        await cluster.add_node("node-1")
+        await cluster.client.create(workload("StatefulSet", "db", serviceName="db", replicas=3, minReadySeconds=2))
+        await cluster.until(lambda: stateful(cluster, 3), "three")
+        pods = await cluster.pods()
+        assert [pod["metadata"]["name"] for pod in pods] == ["db-0", "db-1", "db-2"]
+        begun = [pod["metadata"]["creationTimestamp"] for pod in pods]
+        assert begun == sorted(set(begun)), "each after the one before was ready"
+        await set_image(cluster, "StatefulSet", "db", "example/app:2")
+        await cluster.until(lambda: stateful(cluster, 3), "rolled out")
+        pods = await cluster.pods()
+        assert set((await images(cluster)).values()) == {"example/app:2"}
+        begun = [pod["metadata"]["creationTimestamp"] for pod in pods]
+        assert begun == sorted(begun, reverse=True), "from the highest down"
+        await cluster.client.patch("StatefulSet", "db", {"spec": {"replicas": 1}}, "default")
+        await cluster.until(lambda: stateful(cluster, 1), "one")
+        assert [pod["metadata"]["name"] for pod in await cluster.pods()] == ["db-0"]
+        await cluster.client.create(workload("StatefulSet", "kept", replicas=1, volumeClaimTemplates=[claim]))
+
+        async def claimed() -> bool:
+            return bool((await cluster.client.list("PersistentVolumeClaim", "default")).items)
+
+        await cluster.until(claimed, "the claim is made")
+        await cluster.client.delete("StatefulSet", "kept", "default", propagation="Foreground")
+        await cluster.clock.sleep(60)
+        (kept,) = (await cluster.client.list("PersistentVolumeClaim", "default")).items
+        assert kept["metadata"]["name"] == "data-kept-0"
+
+
+@virtual
+async def test_a_replication_controller_keeps_its_pods() -> None:
+    """The oldest kind of all, with its plain selector."""
+    async with running() as cluster:
+        await cluster.add_node("node-1")
+        made = workload("ReplicationController", "old", replicas=2)
+        made["apiVersion"], made["spec"]["selector"] = "v1", {"app": "old"}
+        await cluster.client.create(made)
+
+        async def ready() -> bool:
+            found = await cluster.client.get("ReplicationController", "old", "default")
+            return bool(found["status"].get("readyReplicas") == 2)
+
+        await cluster.until(ready, "two")

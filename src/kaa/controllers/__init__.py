@@ -20,6 +20,7 @@ from kaa.controllers import (
     replicaset,
     root_ca,
     service_account,
+    statefulset,
     taint_eviction,
     ttl_after_finished,
 )
@@ -50,8 +51,9 @@ def all_controllers(options: Options) -> list[Controller]:
         node_lifecycle.controller(options.node_grace_seconds),
         pod_gc.controller(),
         *protection.CONTROLLERS,
-        replicaset.CONTROLLER,
+        *replicaset.CONTROLLERS,
         service_account.CONTROLLER,
+        statefulset.CONTROLLER,
         taint_eviction.CONTROLLER,
         ttl_after_finished.CONTROLLER,
     ]

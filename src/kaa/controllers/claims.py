@@ -5,7 +5,7 @@ adopted, what is held but no longer matches is released; both are patches that f
 has changed meanwhile. An owner that is being deleted adopts nothing: the garbage collector may just have orphaned it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from kaa.api.objects import (
@@ -19,7 +19,7 @@ from kaa.api.objects import (
     uid_of,
 )
 from kaa.controllers.actions import Patch
-from kaa.controllers.controller import Actions, Index, View, selects
+from kaa.controllers.controller import Actions, Index, View, label_selector_of, selects
 
 GONE_OR_CHANGED = frozenset({"NotFound", "Conflict", "Invalid"})
 """Refusals that mean the object has moved on: its own next change starts another reconcile."""
@@ -49,12 +49,15 @@ def orphans(kind: str) -> Index:
     return Index(kind, ORPHANS, keys)
 
 
-def claim(owner: Object, kind: str, view: View) -> Claim:
-    """What of that kind the owner holds. Its row must have the index `orphans(kind)`."""
+def claim(owner: Object, kind: str, view: View, can_hold: Callable[[Object], bool] = lambda obj: True) -> Claim:
+    """What of that kind the owner holds. Its row must have the index `orphans(kind)`.
+
+    `can_hold` says what must hold besides the selector.
+    """
     result = Claim()
     for obj in (*view.owned(owner, kind), *view.by_index(kind, ORPHANS, namespace_of(owner))):
         ref = controller_of(obj)
-        matches = selects(owner["spec"].get("selector"), obj)
+        matches = selects(label_selector_of(owner), obj) and can_hold(obj)
         if ref is not None and ref["uid"] == uid_of(owner):
             if matches:
                 result.held.append(obj)

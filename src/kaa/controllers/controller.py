@@ -117,7 +117,7 @@ def owned(kind: str, *, by: str) -> Watch:
                 yield namespace_of(obj), ref["name"]
             return
         for candidate in view.list(by, namespace_of(obj)):
-            if selects(candidate["spec"].get("selector"), obj):
+            if selects(label_selector_of(candidate), obj):
                 yield key_of(candidate)
 
     return Watch(kind, keys)
@@ -159,6 +159,12 @@ def labelled(kind: str, label: str) -> Watch:
             yield namespace_of(obj), name
 
     return Watch(kind, keys)
+
+
+def label_selector_of(owner: Object) -> Object | None:
+    """Its `spec.selector` as a LabelSelector; a ReplicationController's is a plain map of labels."""
+    selector: Object | None = owner["spec"].get("selector")
+    return {"matchLabels": selector} if selector and owner["kind"] == "ReplicationController" else selector
 
 
 def selects(label_selector: Object | None, obj: Object) -> bool:

@@ -1,4 +1,4 @@
-"""ReplicaSet: as many pods of its template as it asks for.
+"""ReplicaSet, and ReplicationController before it: as many pods of its template as it asks for.
 
 Observed: the pods it holds (see `claims.py`), neither finished nor being deleted. Wanted: `spec.replicas` of them.
 Missing pods are created, at most BURST at a time; of a surplus those go first that are the least loss: not yet on a
@@ -146,8 +146,9 @@ def status_of(rs: Object, held: list[Object], failure: tuple[str, APIError] | No
     }
     status: Object = {"replicas": len(pods)}
     status |= {field: count for field, count in counts.items() if count}
-    # Present even when 0: readers tell "none" from "a controller too old to count them" by it.
-    status["terminatingReplicas"] = sum(is_being_deleted(pod) for pod in held)
+    if rs["kind"] == "ReplicaSet":
+        # Present even when 0: readers tell "none" from "a controller too old to count them" by it.
+        status["terminatingReplicas"] = sum(is_being_deleted(pod) for pod in held)
     status["observedGeneration"] = rs["metadata"].get("generation", 0)
     if conditions := conditions_of(rs, failure, now):
         status["conditions"] = conditions
@@ -179,10 +180,10 @@ def next_availability(rs: Object, pods: list[Object], now: datetime) -> float | 
     return min((delay for delay in delays if delay), default=None)
 
 
-CONTROLLER = Controller(
-    name="replicaset",
-    kind="ReplicaSet",
-    watches=(owned("Pod", by="ReplicaSet"),),
-    indexes=(orphans("Pod"),),
-    reconcile=reconcile,
-)
+def row(name: str, kind: str) -> Controller:
+    return Controller(
+        name=name, kind=kind, watches=(owned("Pod", by=kind),), indexes=(orphans("Pod"),), reconcile=reconcile
+    )
+
+
+CONTROLLERS = (row("replicaset", "ReplicaSet"), row("replicationcontroller", "ReplicationController"))

@@ -99,6 +99,22 @@ def test_label_value() -> None:
     ]
 
 
+def test_sysctls() -> None:
+    """Names are a path of parts; one of a namespace that the pod shares with its host is the host's to set."""
+    context = [{"name": name, "value": "1"} for name in ("foo-", "kernel/shmmax", "net.a", "net.a", "bar..")]
+    spec = {"containers": [{"name": "c", "image": "i"}], "securityContext": {"sysctls": context}, "hostNetwork": True}
+    part = "[a-z0-9]([-_a-z0-9]*[a-z0-9])?"
+    why = rf"must have at most 253 characters and match regex ^({part}[\./])*{part}$"
+    path = "spec.securityContext.sysctls[{}].name"
+    assert errors("Pod", {"spec": spec}) == [
+        f'{path.format(0)}: Invalid value: "foo-": {why}',
+        f"{path.format(2)}: Invalid value: \"net.a\": may not be specified when 'hostNetwork' is true",
+        f'{path.format(3)}: Duplicate value: "net.a"',
+        f"{path.format(3)}: Invalid value: \"net.a\": may not be specified when 'hostNetwork' is true",
+        f'{path.format(4)}: Invalid value: "bar..": {why}',
+    ]
+
+
 def test_no_new_finalizers_on_an_object_being_deleted() -> None:
     """A deletion that has begun comes to its end."""
     old = {"metadata": {"deletionTimestamp": "2030-01-01T00:00:00Z", "finalizers": ["a/b"]}}

@@ -21,6 +21,8 @@ _WILDCARD = rf"\*\.{_SUBDOMAIN}"
 _CONFIG_KEY = "[-._a-zA-Z0-9]+"
 _PERCENT = "[0-9]+%"
 _HEADER = "[-A-Za-z0-9]+"
+_SYSCTL_PART = "[a-z0-9]([-_a-z0-9]*[a-z0-9])?"
+_SYSCTL = rf"({_SYSCTL_PART}[\./])*{_SYSCTL_PART}"
 
 qualified_name: Problems = label_key_problems
 label_value: Problems = label_value_problems
@@ -42,7 +44,7 @@ def between(low: int, high: int) -> str:
 
 _label, _subdomain = re.compile(_LABEL), re.compile(_SUBDOMAIN)
 _wildcard, _config_key, _percent = re.compile(_WILDCARD), re.compile(_CONFIG_KEY), re.compile(_PERCENT)
-_header = re.compile(_HEADER)
+_header, _sysctl = re.compile(_HEADER), re.compile(_SYSCTL)
 
 NOT_A_LABEL = must_match(
     "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', "
@@ -140,6 +142,12 @@ def variable_name(value: str) -> list[str]:
 
 def header_name(value: str) -> list[str]:
     return [] if _header.fullmatch(value) else [NOT_A_HEADER]
+
+
+def sysctl_name(value: str) -> list[str]:
+    if len(value) <= SUBDOMAIN_LENGTH and _sysctl.fullmatch(value):
+        return []
+    return [f"must have at most {SUBDOMAIN_LENGTH} characters and match regex ^{_SYSCTL}$"]
 
 
 def percent(value: str) -> list[str]:

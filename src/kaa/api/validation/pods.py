@@ -22,7 +22,7 @@ from kaa.api.validation.containers import (
 )
 from kaa.api.validation.fields import duplicate, forbidden, invalid, not_supported, required
 from kaa.api.validation.metadata import check_labels, check_selector
-from kaa.api.validation.names import dns_label, dns_subdomain, ip_address, qualified_name
+from kaa.api.validation.names import dns_label, dns_subdomain, ip_address, qualified_name, sysctl_name
 from kaa.api.validation.walker import (
     REQUIRED,
     Errors,
@@ -218,8 +218,36 @@ def name_servers(spec: Any, path: str, errors: Errors) -> None:
         errors.append(required(f"{path}.dnsConfig.nameservers", detail))
 
 
+HOST_NAMESPACES = {"hostNetwork": ("net.",), "hostIPC": ("kernel.shm", "kernel.msg", "kernel.sem", "fs.mqueue.")}
+"""Where a pod shares the host's namespace, the sysctls that belong to it are the host's."""
+
+
+def sysctls(spec: Any, path: str, errors: Errors) -> None:
+    seen: set[str] = set()
+    for i, sysctl in enumerate(at(spec, "securityContext.sysctls") or ()):
+        here, name = f"{path}.securityContext.sysctls[{i}].name", sysctl.get("name", "")
+        if not name:
+            errors.append(required(here))
+        elif problems := sysctl_name(name):
+            errors += [invalid(here, name, problem) for problem in problems]
+        elif name in seen:
+            errors.append(duplicate(here, name))
+        for field, prefixes in HOST_NAMESPACES.items():
+            if spec.get(field) and name.replace("/", ".").startswith(prefixes):
+                errors.append(invalid(here, name, f"may not be specified when '{field}' is true"))
+        seen.add(name)
+
+
 POD_SPEC = {
-    "": (has_containers, unique_containers, mounted_volumes, host_ports, name_servers, unique("volumes", "name")),
+    "": (
+        has_containers,
+        unique_containers,
+        mounted_volumes,
+        host_ports,
+        name_servers,
+        sysctls,
+        unique("volumes", "name"),
+    ),
     "containers[]": CONTAINER,
     "initContainers[]": INIT_CONTAINER,
     "ephemeralContainers[]": EPHEMERAL_CONTAINER,

@@ -1,7 +1,8 @@
 """A pod's containerStatuses: the runtime's containers as v1.ContainerStatus. Pure.
 
 A container that waits to be started says why: `start_errors` holds the reason of the last failed try (ErrImagePull,
-CrashLoopBackOff, ...), else it is ContainerCreating, or PodInitializing behind init containers.
+CrashLoopBackOff, ...), else it is ContainerCreating, or PodInitializing for every container of a pod that has init
+containers, those included.
 """
 
 from collections.abc import Mapping, Set
@@ -83,11 +84,7 @@ def _never_created(pod: Object, kind: ContainerKind, container: Object, readings
         return known  # its container has been collected; what it came to stays on record
     error = readings.start_errors.get(name)
     if error is None:
-        waits_for_init = kind == "app" and bool(init_containers(pod))
-        error = StartError(
-            POD_INITIALIZING if waits_for_init or (kind == "init" and _is_not_first(pod, name)) else CONTAINER_CREATING,
-            "",
-        )
+        error = StartError(POD_INITIALIZING if init_containers(pod) else CONTAINER_CREATING, "")
     status: Object = {
         "name": name,
         "state": {"waiting": _waiting(error)},
@@ -99,10 +96,6 @@ def _never_created(pod: Object, kind: ContainerKind, container: Object, readings
         "started": False,
     }
     return status
-
-
-def _is_not_first(pod: Object, name: str) -> bool:
-    return bool(init_containers(pod)) and init_containers(pod)[0]["name"] != name
 
 
 STATUS_FIELDS: dict[ContainerKind, str] = {

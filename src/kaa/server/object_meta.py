@@ -131,9 +131,12 @@ def _without_times(metadata: Object) -> Object:
     return {**metadata, "managedFields": entries}
 
 
-def count_generation(new: Object, old: Object, resource: Resource) -> None:
-    """`metadata.generation` counts the changes of what is wanted: everything but metadata and a separate status."""
-    if not resource.has_generation:
+def count_generation(new: Object, old: Object, resource: Resource, subresource: str = "") -> None:
+    """`metadata.generation` counts the changes of what is wanted: everything but metadata and a separate status.
+
+    That a pod has been bound to a node is no such change, though it is in its spec.
+    """
+    if not resource.has_generation or subresource == "binding":
         return
     aside = {"metadata", "apiVersion", "kind"}
     if resource.subresource("status") is not None:

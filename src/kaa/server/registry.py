@@ -183,7 +183,7 @@ class Registry:
                 await write.admission.mutate(admission)
             strategy.prepare_for_update(resource, subresource, new, old)
             put_managed_fields(new, owned)
-            count_generation(new, old, resource)
+            count_generation(new, old, resource, subresource)
             strategy.validate(resource, new, old, subresource)
             if write.admission is not None:
                 await write.admission.validate(admission)

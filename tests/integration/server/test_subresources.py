@@ -74,6 +74,7 @@ async def test_status_is_apart_from_what_is_wanted(client):
 async def test_a_pod_is_bound_once(client):
     """Two schedulers cannot both place a pod."""
     pod = await bound_pod(client)
+    assert pod["metadata"]["generation"] == 1
     assert pod["spec"]["nodeName"] == "n"
     (scheduled,) = [c for c in pod["status"]["conditions"] if c["type"] == "PodScheduled"]
     assert scheduled["status"] == "True"

@@ -280,3 +280,107 @@ async def test_kubectl_takes_over_from_itself(send, apply):
         409,
         'Apply failed with 1 conflict: conflict with "other" using apps/v1: .spec.paused',
     )
+
+
+WIDGETS = {
+    "apiVersion": "apiextensions.k8s.io/v1",
+    "kind": "CustomResourceDefinition",
+    "metadata": {"name": "widgets.example.com"},
+    "spec": {
+        "group": "example.com",
+        "scope": "Namespaced",
+        "names": {"plural": "widgets", "kind": "Widget"},
+        "versions": [
+            {
+                "name": version,
+                "served": True,
+                "storage": version == "v1",
+                "subresources": {"status": {}},
+                "schema": {
+                    "openAPIV3Schema": {
+                        "type": "object",
+                        "properties": {
+                            "spec": {
+                                "type": "object",
+                                "properties": {
+                                    "size": {"type": "integer"},
+                                    "color": {"type": "string", "default": "red"},
+                                    "parts": {
+                                        "type": "array",
+                                        "x-kubernetes-list-type": "map",
+                                        "x-kubernetes-list-map-keys": ["name"],
+                                        "items": {
+                                            "type": "object",
+                                            "required": ["name"],
+                                            "properties": {"name": {"type": "string"}, "n": {"type": "integer"}},
+                                        },
+                                    },
+                                },
+                            },
+                            "status": {"type": "object", "properties": {"ready": {"type": "boolean"}}},
+                        },
+                    }
+                },
+            }
+            for version in ("v1", "v2")
+        ],
+    },
+}
+
+
+def widget(version="v1", **spec):
+    return {"apiVersion": f"example.com/{version}", "kind": "Widget", "metadata": {"name": "w"}, "spec": spec}
+
+
+@pytest.fixture
+async def apply_widget(server, client, apply):
+    await client.create(WIDGETS)
+    while server.catalog.find("example.com", "v2", "widgets") is None:
+        await server.clock.sleep(0.01)
+
+    async def apply_widget(config, manager="me", subresource="", **query):
+        version = config["apiVersion"].rpartition("/")[2]
+        path = f"/apis/example.com/{version}/namespaces/default/widgets/w{subresource}"
+        return await apply(config, manager, path, **query)
+
+    return apply_widget
+
+
+async def test_custom_kinds_are_applied_by_their_schema(apply_widget):
+    """Items merge by the keys that the definition names; what one applier drops the other keeps."""
+    assert (await apply_widget(widget(parts=[{"name": "a", "n": 1}]), "one"))[0] == 201
+    code, both = await apply_widget(widget(parts=[{"name": "b", "n": 2}]), "two")
+    assert (code, [part["name"] for part in both["spec"]["parts"]]) == (200, ["a", "b"])
+    assert both["spec"]["color"] == "red"
+    _, left = await apply_widget(widget(size=1), "one")
+    assert left["spec"]["parts"] == [{"name": "b", "n": 2}]
+    assert entry(left, "two")["fieldsV1"] == {
+        "f:spec": {"f:parts": {'k:{"name":"b"}': {".": {}, "f:n": {}, "f:name": {}}}}
+    }
+
+
+async def test_custom_kinds_in_two_versions(apply_widget):
+    """An applier has one entry whatever version he uses; a conflict names the version of the other."""
+    await apply_widget(widget("v1", size=1))
+    _, changed = await apply_widget(widget("v2", size=2))
+    assert [(e["manager"], e["apiVersion"]) for e in changed["metadata"]["managedFields"]] == [("me", "example.com/v2")]
+    code, refused = await apply_widget(widget("v1", size=3), "other")
+    assert (code, refused["message"]) == (409, 'Apply failed with 1 conflict: conflict with "me": .spec.size')
+
+
+async def test_custom_kinds_refuse_what_does_not_fit(apply_widget):
+    """Unknown fields, and values that the walkers could not even look at."""
+    code, refused = await apply_widget(widget(shape="round"))
+    assert (code, ".spec.shape: field not declared in schema" in refused["message"]) == (500, True)
+    code, refused = await apply_widget(widget(parts="a"))
+    assert (code, ".spec.parts: expected list" in refused["message"]) == (500, True)
+    code, refused = await apply_widget(widget(size="big"))
+    assert (code, refused["reason"]) == (422, "Invalid")
+
+
+async def test_a_custom_status_is_applied_apart(apply_widget):
+    """An apply to the status owns nothing else."""
+    await apply_widget(widget(size=1))
+    code, changed = await apply_widget({**widget(size=2), "status": {"ready": True}}, "controller", "/status")
+    assert (code, changed["spec"]["size"], changed["status"]) == (200, 1, {"ready": True})
+    assert entry(changed, "controller", "status")["fieldsV1"] == {"f:status": {"f:ready": {}}}

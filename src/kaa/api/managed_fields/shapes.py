@@ -136,8 +136,10 @@ class Fields(Shape):
         for key, item in value.items():
             known = fields.get(key)
             shape = known.shape if known is not None else rest
-            if shape is not None:
-                out["f:" + key] = MEMBER if item is None else shape.appeared(item)
+            if shape is LEAF or item is None:
+                out["f:" + key] = MEMBER
+            elif shape is not None:
+                out["f:" + key] = shape.appeared(item)
         return out
 
     def compare(self, old: Any, new: Any) -> Compared:
@@ -249,8 +251,9 @@ class ItemsByKey(Shape):
         if not value:
             return MEMBER
         out: Node = {SELF: MEMBER}
+        appeared = self.item.appeared
         for element, item in self._index(value).items():
-            out[element] = self._item(item).appeared(item)
+            out[element] = MEMBER if type(item) is _Repeated else appeared(item)
         return out
 
     def _item(self, item: Any) -> Shape:

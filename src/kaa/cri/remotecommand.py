@@ -1,11 +1,13 @@
 """Kubernetes' remotecommand: five channels between a client and a process, over a WebSocket or SPDY.
 
 Channels: 0 stdin, 1 stdout, 2 stderr, 3 error (at the end, one Status object), 4 resize (`{"Width":..,"Height":..}`).
-WebSocket (`v5.channel.k8s.io`, `v4...`): a message begins with the channel's number; in v5 `[255, n]` ends channel n.
-SPDY: a stream a channel, named by its header `streamtype`. Sources: KEP-4006 and the `remotecommand` constants.
+WebSocket: a message begins with the channel's number; in v5 `[255, n]` ends channel n. Before v4 the error channel has
+the plain message of a failure, and nothing of a success. In `base64...` messages are text: the number as a digit, then
+base64. SPDY: a stream a channel, named by its header `streamtype`. Sources: KEP-4006 and the `remotecommand` constants.
 """
 
 import asyncio
+import base64
 import contextlib
 from collections.abc import Collection, Mapping
 from typing import Any, Protocol
@@ -15,7 +17,15 @@ from aiohttp import WSMsgType, web
 
 from kaa.cri.spdy_connection import SpdyConnection, SpdyStream
 
-WEBSOCKET_PROTOCOLS = ("v5.channel.k8s.io", "v4.channel.k8s.io")
+FIRST_PROTOCOL = "channel.k8s.io"
+"""What a client speaks that names no protocol."""
+WEBSOCKET_PROTOCOLS = (
+    "v5.channel.k8s.io",
+    "v4.channel.k8s.io",
+    "v4.base64.channel.k8s.io",
+    FIRST_PROTOCOL,
+    "base64.channel.k8s.io",
+)
 SPDY_PROTOCOLS = ("v4.channel.k8s.io",)
 
 STDIN, STDOUT, STDERR, ERROR, RESIZE, CLOSE = 0, 1, 2, 3, 4, 255
@@ -116,11 +126,22 @@ class _Inbox:
         self.input.put_nowait(b"")
 
 
+def _binary(text: bytes) -> bytes:
+    """A message in base64 as one in binary; b"" for what is neither."""
+    try:
+        return bytes((int(text[:1]),)) + base64.b64decode(text[1:], validate=True)
+    except ValueError:
+        return b""
+
+
 class WebSocketSession:
     """`run` reads the socket and must run beside whoever uses the session."""
 
     def __init__(self, socket: web.WebSocketResponse) -> None:
+        protocol = socket.ws_protocol or FIRST_PROTOCOL
         self._socket = socket
+        self._is_text = "base64." in protocol
+        self._has_status = protocol[0] == "v"
         self._inbox = _Inbox()
 
     async def run(self) -> None:
@@ -128,7 +149,7 @@ class WebSocketSession:
             async for message in self._socket:
                 if message.type in (WSMsgType.BINARY, WSMsgType.TEXT):
                     data = message.data if isinstance(message.data, bytes) else message.data.encode()
-                    await self._received(data)
+                    await self._received(_binary(data) if self._is_text else data)
         finally:
             self._inbox.client_gone()
 
@@ -145,7 +166,10 @@ class WebSocketSession:
         return await self._inbox.read_input()
 
     async def write(self, channel: int, data: bytes) -> None:
-        await self._socket.send_bytes(bytes((channel,)) + data)
+        if self._is_text:
+            await self._socket.send_str(f"{channel}{base64.b64encode(data).decode()}")
+        else:
+            await self._socket.send_bytes(bytes((channel,)) + data)
 
     async def next_size(self) -> tuple[int, int]:
         return await self._inbox.sizes.get()
@@ -155,7 +179,10 @@ class WebSocketSession:
 
     async def finish(self, status: Mapping[str, Any]) -> None:
         with contextlib.suppress(ConnectionError):
-            await self._socket.send_bytes(bytes((ERROR,)) + orjson.dumps(status))
+            if self._has_status:
+                await self.write(ERROR, orjson.dumps(status))
+            elif status["status"] != "Success":
+                await self.write(ERROR, status["message"].encode())
             await self._socket.close()
 
 

@@ -124,7 +124,7 @@ class StreamingServer:
                 protocols=WEBSOCKET_PROTOCOLS, max_msg_size=MESSAGE_LIMIT_BYTES, autoping=True
             )
             await upgraded.prepare(request)
-            if not upgraded.ws_protocol:
+            if not upgraded.ws_protocol and request.headers.get("Sec-WebSocket-Protocol"):
                 await upgraded.close(code=1002, message=b"no common subprotocol")
                 return upgraded
             session = WebSocketSession(upgraded)

@@ -19,6 +19,7 @@ from kaa.api.errors import APIError
 from kaa.lib.hijack import HIJACKED, hijack
 from kaa.server.negotiation import respond_error, too_large
 from kaa.server.request import MAX_BODY_BYTES, Request, Response
+from kaa.server.websocket import is_websocket, stream_messages
 
 GZIP_FROM_BYTES = 128 * 1024
 GZIP_LEVEL = 1
@@ -82,7 +83,8 @@ class HTTPServer:
         if hijacked or response.hijacked:
             return HIJACKED
         if response.chunks is not None:
-            return await stream(http_request, response, response.chunks)
+            write = stream_messages if is_websocket(http_request) else stream
+            return await write(http_request, response, response.chunks)
         if len(response.body) >= GZIP_FROM_BYTES and "gzip" in http_request.headers.get("accept-encoding", ""):
             response = await compressed(response)
         return plain_response(response)

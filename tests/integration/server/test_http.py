@@ -172,3 +172,35 @@ async def test_a_taken_port_is_a_readable_error():
     with pytest.raises(CannotListen, match=f"cannot listen on 127.0.0.1:{port}: it is in use by another program"):
         await HTTPServer(handle, None).start(["127.0.0.1"], port)
     await http.stop()
+
+
+@pytest.mark.parametrize(
+    ("content_type", "protocols", "expected"),
+    [
+        ("text/plain", ["binary.k8s.io"], [b"one\n", b"two\nthree\n"]),
+        ("text/plain", [], [b"one\n", b"two\nthree\n"]),
+        ("text/plain", ["base64.binary.k8s.io"], ["b25lCg==", "dHdvCnRocmVlCg=="]),
+        ("application/json", [], ["one", "two", "three"]),
+    ],
+)
+async def test_a_stream_as_websocket_messages(content_type, protocols, expected):
+    """A log in pieces as they come, a watch event by event, to clients that ask for a WebSocket; then it is closed."""
+    closed = []
+
+    async def chunks():
+        try:
+            yield b"one\n"
+            yield b"two\nthree\n"
+        finally:
+            closed.append(True)
+
+    async def handle(request: Request) -> Response:
+        return Response(200, content_type=content_type, chunks=chunks())
+
+    http, port = await serve(handle)
+    url = f"http://127.0.0.1:{port}/"
+    async with aiohttp.ClientSession() as session, session.ws_connect(url, protocols=protocols) as socket:
+        assert [message.data async for message in socket] == expected
+        assert socket.close_code == 1000
+    await http.stop()
+    assert closed == [True]

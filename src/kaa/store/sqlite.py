@@ -16,7 +16,7 @@ import os
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -26,6 +26,8 @@ from kaa.store.log_store import LogStore
 from kaa.store.store import StoreFailed
 
 T = TypeVar("T")
+
+FILE_NAME = "store.db"
 
 FORMAT = 1
 """PRAGMA user_version of files that this code reads."""
@@ -94,10 +96,10 @@ class SQLiteLog:
         """Takes the directory's lock."""
         try:
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._lock = _lock(directory)
+            self._lock = lock_directory(directory)
         except OSError as error:
             raise StoreFailed(f"cannot open the store in {directory}: {error.strerror}") from error
-        self._path = directory / "store.db"
+        self._path = directory / FILE_NAME
         self._thread = ThreadPoolExecutor(1, "store-writer")
         self._connections: list[sqlite3.Connection] = []
 
@@ -212,32 +214,37 @@ class SQLiteLog:
                 self._writer.execute("ROLLBACK")
             raise
 
-    @contextmanager
-    def _readable_errors(self, verb: str) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.Error as error:
-            code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
-            raise StoreFailed(f"cannot {verb} {self._path}: {ADVICE.get(code, str(error))}") from error
-        except OSError as error:
-            raise StoreFailed(f"cannot {verb} {self._path}: {error.strerror}") from error
+    def _readable_errors(self, verb: str) -> AbstractContextManager[None]:
+        return readable_errors(verb, self._path)
+
+
+@contextmanager
+def readable_errors(verb: str, path: Path) -> Iterator[None]:
+    """Makes what SQLite and the operating system say of that file a StoreFailed."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+        raise StoreFailed(f"cannot {verb} {path}: {ADVICE.get(code, str(error))}") from error
+    except OSError as error:
+        raise StoreFailed(f"cannot {verb} {path}: {error.strerror}") from error
 
 
 def _json(ids: Sequence[int]) -> str:
     return f"[{','.join(map(str, ids))}]"
 
 
-def _lock(directory: Path) -> int:
+def lock_directory(directory: Path) -> int:
     """Holds the directory for this process, until the descriptor is closed. Raises OSError, StoreFailed."""
-    lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    descriptor = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        holder = os.read(lock, 20).decode()
-        os.close(lock)
+        holder = os.read(descriptor, 20).decode()
+        os.close(descriptor)
         raise StoreFailed(
             f"the store in {directory} is in use by process {holder}: only one API server can open it; stop that first"
         ) from None
-    os.ftruncate(lock, 0)
-    os.pwrite(lock, str(os.getpid()).encode(), 0)
-    return lock
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+    return descriptor

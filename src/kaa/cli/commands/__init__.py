@@ -8,6 +8,7 @@ COMMANDS = {
     "kubeconfig": "kubeconfig",
     "kubectl": "kubectl",
     "image": "image",
+    "snapshot": "snapshot",
     "logs": "logs",
     "apiserver": "apiserver",
     "controller-manager": "controller_manager",

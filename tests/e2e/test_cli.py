@@ -8,7 +8,7 @@ import yaml
 
 from tests.e2e.objects import container, pod
 from tests.e2e.registry import registry_with
-from tests.e2e.running import ROOT, RunningCluster
+from tests.e2e.running import IMAGE, ROOT, RunningCluster
 
 
 def test_up_again_changes_nothing(cluster: RunningCluster) -> None:
@@ -58,13 +58,17 @@ def test_images_are_pulled_through_the_hosts_network(cluster: RunningCluster, na
     subprocess.run([sys.executable, str(ROOT / "examples/hello/build_image.py"), str(archive)], check=True)
     with registry_with(archive) as registry:
         assert f"Pulled {registry}/tool:1" in cluster.kaa("image", "pull", "--name", "e2e", f"{registry}/tool:1").stdout
-        assert f"{registry}/tool:1" in cluster.kaa("image", "list", "--name", "e2e").stdout
+        listed = cluster.kaa("image", "list", "--name", "e2e").stdout
+        assert f"{registry}/tool:1" in listed
+        assert f"library/{IMAGE}" in listed  # the same image, so both are its names
         cluster.apply(pod("pulled", namespace, containers=[container(image=f"{registry}/other:2")]))
         cluster.kubectl("-n", namespace, "wait", "--for=condition=Ready", "pod/pulled", "--timeout=30s")
     events = cluster.kubectl("-n", namespace, "get", "events", "-o", "jsonpath={.items[*].message}").stdout
     assert f'Successfully pulled image "{registry}/other:2"' in events
     cluster.kaa("image", "remove", "--name", "e2e", f"{registry}/tool:1")
-    assert f"{registry}/tool:1" not in cluster.kaa("image", "list", "--name", "e2e").stdout
+    left = cluster.kaa("image", "list", "--name", "e2e").stdout
+    assert f"{registry}/tool:1" not in left
+    assert f"library/{IMAGE}" in left
     gone = cluster.kaa("image", "pull", "--name", "e2e", f"{registry}/tool:1", check=False)
     assert gone.returncode == 1
     assert "Traceback" not in gone.stderr

@@ -1,11 +1,12 @@
 """The node agent's door for images: what `kaa image` needs beyond CRI, over a unix socket that only root can open.
 
-CRI can pull, list and remove an image, but not take one from a file. Requests and answers are CRI's messages as JSON:
+CRI can pull and list images, but not take one from a file, nor take away one name of several. Requests and answers are
+CRI's messages as JSON:
 
     POST   /load?path=/abs/archive.tar  -> {"names": ["docker.io/library/kaa-hello:1.0"]}
     POST   /pull     PullImageRequest   -> PullImageResponse
     GET    /images                      -> ListImagesResponse
-    POST   /remove   RemoveImageRequest -> {}
+    POST   /remove?name=NAME            -> {}
 
 A failed call is a 4xx with `{"error": "..."}`.
 """
@@ -22,6 +23,7 @@ from kaa.cri.cri import ImageService, Message, RuntimeFault
 
 class LoadingImageService(ImageService, Protocol):
     async def load_archive(self, source: Path) -> list[str]: ...
+    async def untag(self, name: str) -> None: ...
 
 
 def image_application(images: LoadingImageService) -> web.Application:
@@ -35,7 +37,8 @@ def image_application(images: LoadingImageService) -> web.Application:
         return await images.list_images({})
 
     async def remove(request: web.Request) -> Message:
-        return await images.remove_image(orjson.loads(await request.read()))
+        await images.untag(request.query["name"])
+        return {}
 
     app = web.Application()
     app.router.add_post("/load", _answering(load))

@@ -210,6 +210,20 @@ class Images:
                 self._content.remove(digest)
         self._snapshots.prune_layers(chain_id for image in self._images.values() for chain_id in image.chain)
 
+    async def untag(self, name: str) -> None:
+        """Takes one name away, as a person means it; an image that has no other goes. Raises RuntimeFault("NotFound").
+
+        CRI's RemoveImage, which the kubelet frees space with, removes the image under all its names.
+        """
+        found = self.find(name)
+        if found is None:
+            raise RuntimeFault("NotFound", f"no such image: {name}")
+        left = tuple(known for known in found.names if known != str(parse_reference(name)))
+        if not left or left == found.names:
+            await self.remove_image({"image": {"image": found.id}})
+        else:
+            self._save({**self._images, found.id: _renamed(found, left, found.digests)})
+
     # CRI's ImageService.
 
     async def list_images(self, request: Message) -> Message:

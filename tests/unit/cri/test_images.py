@@ -149,3 +149,19 @@ async def test_an_archive_with_a_forged_blob_is_refused(tmp_path: Path) -> None:
             bad.addfile(member, io.BytesIO(data))
     with pytest.raises(RuntimeFault, match="content digest is"):
         await images_at(tmp_path).load_archive(tmp_path / "b.tar")
+
+
+async def test_one_name_of_several_can_be_taken_away(tmp_path: Path) -> None:
+    """A person removes a name; the image stays under its others, which pods may be made from."""
+    root = files(tmp_path / "files", f="text")
+    images = images_at(tmp_path)
+    for name in ("a:1", "b:1"):
+        write_oci_archive(tmp_path / "image.tar", name, root, {"Cmd": ["x"]})
+        await images.load_archive(tmp_path / "image.tar")
+    await images.untag("a:1")
+    assert images.find("a:1") is None
+    assert images.find("b:1") is not None
+    await images.untag("b:1")
+    assert (await images.list_images({}))["images"] == []
+    with pytest.raises(RuntimeFault, match="no such image: b:1"):
+        await images.untag("b:1")

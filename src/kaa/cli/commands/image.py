@@ -52,8 +52,8 @@ def pull(image: str, name: str) -> None:
 @click.argument("image")
 @cluster_name
 def remove(image: str, name: str) -> None:
-    """Remove an image from every node."""
-    _on_every_node(name, lambda session, _: _post(session, "/remove", {"image": {"image": image}}))
+    """Remove an image's name from every node, and the image with its last name."""
+    _on_every_node(name, lambda session, _: _post(session, f"/remove?name={quote(image)}", {}))
     click.echo(f"Removed {image}")
 
 

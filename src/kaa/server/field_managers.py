@@ -25,6 +25,9 @@ MAX_MANAGER_CHARACTERS = 128
 UNKNOWN = "unknown"
 """The manager of a request that names neither itself nor its program."""
 
+CUSTOM_SHAPES_KEPT = 512
+"""Custom kinds whose shapes are known at a time. Beyond it they are made anew."""
+
 OPTIONS_KINDS = {"POST": "CreateOptions", "PUT": "UpdateOptions", "PATCH": "PatchOptions"}
 
 
@@ -60,7 +63,7 @@ class FieldManagers:
     def __init__(self, catalog: Catalog, clock: Clock) -> None:
         self._catalog = catalog
         self._clock = clock
-        self._custom: dict[tuple[str, str, str], tuple[object, Fields]] = {}  # one a served custom kind
+        self._custom: dict[tuple[str, str, str], tuple[object, Fields]] = {}
 
     def tracker(self, request: Request, resource: Resource, subresource: str) -> "Tracker":
         return Tracker(self, resource, view_for(resource, subresource), self._writer(request, resource, subresource))
@@ -85,6 +88,8 @@ class FieldManagers:
         key = (resource.group, resource.version, resource.kind)
         known = self._custom.get(key)
         if known is None or known[0] is not resource.schema:
+            if len(self._custom) >= CUSTOM_SHAPES_KEPT:
+                self._custom.clear()
             known = self._custom[key] = (resource.schema, custom_shape(resource.schema.root))
         return known[1]
 

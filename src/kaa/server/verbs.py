@@ -188,6 +188,10 @@ class Verbs:
             except APIError as error:
                 if error.reason != "NotFound" or attributes.subresource:
                     raise
+            if config["metadata"].get("uid"):
+                uid = config["metadata"]["uid"]
+                why = f"uid mismatch: the provided object specified uid {uid}, and no existing object was found"
+                raise conflict(resource.name, resource.group, name, why)
             creating = replace(write, attributes=replace(attributes, verb="create"))
             self.authorize(creating.attributes)
             try:

@@ -211,6 +211,19 @@ async def test_forgetting_managed_fields_keeps_them(send, apply):
     assert put["metadata"]["managedFields"] == made["metadata"]["managedFields"]
 
 
+async def test_an_apply_may_say_which_object_it_means(apply):
+    """By uid: another of the same name is not touched, and none is made. By version: no other state."""
+    config = deployment()
+    code, refused = await apply({**config, "metadata": {**config["metadata"], "uid": "x"}})
+    assert (code, "uid mismatch" in refused["message"]) == (409, True)
+    _, made = await apply(config)
+    for precondition in ({"uid": "x"}, {"resourceVersion": "1"}):
+        code, refused = await apply({**config, "metadata": {**config["metadata"], **precondition}})
+        assert (code, refused["reason"]) == (409, "Conflict")
+    same = {key: made["metadata"][key] for key in ("uid", "resourceVersion")}
+    assert await apply({**config, "metadata": {**config["metadata"], **same}}) == (200, made)
+
+
 async def test_dry_run_writes_nothing(send, apply):
     """`kubectl diff --server-side`: the whole answer, and no change, whether or not the object is there."""
     assert (await apply(deployment(), dryRun="All"))[0] == 201

@@ -7,9 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from kaa.controllers import (
+    clusterrole_aggregation,
     cronjob,
     daemonset,
     deployment,
+    disruption,
     endpoints,
     endpointslice,
     job,
@@ -42,9 +44,11 @@ class Options:
 def all_controllers(options: Options) -> list[Controller]:
     """Every row."""
     rows = [
+        clusterrole_aggregation.CONTROLLER,
         cronjob.CONTROLLER,
         daemonset.controller(),
         deployment.CONTROLLER,
+        disruption.CONTROLLER,
         endpoints.CONTROLLER,
         endpointslice.CONTROLLER,
         job.CONTROLLER,

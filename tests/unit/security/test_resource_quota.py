@@ -7,7 +7,7 @@ import pytest
 from kaa.api.errors import APIError
 from kaa.api.kinds import builtin_catalog
 from kaa.api.objects import Object
-from kaa.server.admission.quota_usage import is_about, usage
+from kaa.api.quota import is_about, usage
 from kaa.server.admission.resource_quota import ResourceQuota
 from kaa.server.request import AdmissionRequest, Attributes, User
 

@@ -8,13 +8,12 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from kaa.api.objects import Object
-from kaa.api.quantity import NANO, Quantity, parse_quantity
+from kaa.api.pod_resources import Resources, pod_total, quantities
+from kaa.api.quantity import NANO, Quantity
 from kaa.server.admission.plugin import CREATE, UPDATE, Context, Plugin, created, refused
 from kaa.server.request import AdmissionRequest
 
 ANNOTATION = "kubernetes.io/limit-ranger"
-
-Resources = dict[str, Quantity]
 
 
 def _items(context: Context, namespace: str, kind: str) -> Iterator[Object]:
@@ -77,15 +76,11 @@ class Usage:
     limits: Resources | None
 
 
-def _quantities(values: Object | None) -> Resources:
-    return {key: parse_quantity(value) for key, value in (values or {}).items()}
-
-
 def _container_usages(pod: Object) -> Iterator[Usage]:
     spec = pod["spec"]
     for container in [*(spec.get("containers") or ()), *(spec.get("initContainers") or ())]:
         resources = container.get("resources") or {}
-        yield Usage(_quantities(resources.get("requests")), _quantities(resources.get("limits")))
+        yield Usage(quantities(resources.get("requests")), quantities(resources.get("limits")))
 
 
 def _pod_usage(pod: Object) -> Iterator[Usage]:
@@ -93,51 +88,20 @@ def _pod_usage(pod: Object) -> Iterator[Usage]:
 
 
 def _claim_usage(claim: Object) -> Iterator[Usage]:
-    yield Usage(_quantities((claim["spec"].get("resources") or {}).get("requests")), None)
+    yield Usage(quantities((claim["spec"].get("resources") or {}).get("requests")), None)
 
 
 POD_CHECKS: dict[str, Callable[[Object], Iterable[Usage]]] = {"Container": _container_usages, "Pod": _pod_usage}
 CLAIM_CHECKS: dict[str, Callable[[Object], Iterable[Usage]]] = {"PersistentVolumeClaim": _claim_usage}
 
 
-def pod_total(pod: Object, field: str) -> Resources:
-    """A pod's requests or limits: its containers' sum, or an init container's if that is more, plus overhead."""
-    spec = pod["spec"]
-    running: Resources = {}
-    for container in spec.get("containers") or ():
-        _add(running, _quantities((container.get("resources") or {}).get(field)))
-    highest: Resources = {}
-    for container in spec.get("initContainers") or ():
-        asked = _quantities((container.get("resources") or {}).get(field))
-        if container.get("restartPolicy") == "Always":  # a sidecar runs beside all that follows
-            _add(running, asked)
-            _raise_to(highest, running)
-        else:
-            _raise_to(highest, asked)
-    _raise_to(running, highest)
-    overhead = _quantities(spec.get("overhead"))
-    _add(running, overhead if field == "requests" else {k: v for k, v in overhead.items() if k in running})
-    return running
-
-
-def _add(total: Resources, more: Resources) -> None:
-    for key, value in more.items():
-        total[key] = total[key] + value if key in total else value
-
-
-def _raise_to(total: Resources, floor: Resources) -> None:
-    for key, value in floor.items():
-        if key not in total or total[key] < value:
-            total[key] = value
-
-
 def _objections(item: Object, usage: Usage) -> Iterator[str]:
     kind = item["type"]
-    for resource, least in _quantities(item.get("min")).items():
+    for resource, least in quantities(item.get("min")).items():
         yield from _below(kind, resource, least, usage)
-    for resource, most in _quantities(item.get("max")).items():
+    for resource, most in quantities(item.get("max")).items():
         yield from _above(kind, resource, most, usage)
-    for resource, ratio in _quantities(item.get("maxLimitRequestRatio")).items():
+    for resource, ratio in quantities(item.get("maxLimitRequestRatio")).items():
         yield from _out_of_ratio(kind, resource, ratio, usage)
 
 

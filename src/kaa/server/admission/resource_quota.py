@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 from kaa.api.objects import Object, name_of
 from kaa.api.quantity import parse_quantity
+from kaa.api.quota import ZERO, Amounts, is_about, total, unspecified, usage
 from kaa.api.resource import Resource
 from kaa.lib.clock import Clock
 from kaa.server.admission.plugin import CREATE, UPDATE, created, name_in, refused
-from kaa.server.admission.quota_usage import ZERO, Amounts, is_about, total, unspecified, usage
 from kaa.server.chain import Reader
 from kaa.server.request import AdmissionRequest
 

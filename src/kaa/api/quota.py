@@ -7,9 +7,9 @@ objects a quota is about is said by its scopes.
 from collections.abc import Callable, Iterator, Mapping
 
 from kaa.api.objects import Object, annotations_of
+from kaa.api.pod_resources import pod_total
 from kaa.api.quantity import Quantity, parse_quantity
 from kaa.api.resource import Resource
-from kaa.server.admission.limit_ranger import pod_total
 
 ONE = parse_quantity(1)
 ZERO = parse_quantity(0)

@@ -157,34 +157,41 @@ def test_a_component_killed_alone_comes_back(cluster: RunningCluster) -> None:
 
 
 @pytest.mark.parametrize("killed", [False, True], ids=["down", "kill-9-of-everything-in-a-rollout"])
-def test_down_leaves_the_machine_as_it_was(tmp_path: Path, killed: bool) -> None:
-    """Processes, namespaces, links, routes, rules, mounts, cgroups, files: nothing is left."""
+def test_down_leaves_the_machine_as_it_was(cluster: RunningCluster, tmp_path: Path, killed: bool) -> None:
+    """Processes, namespaces, links, routes, rules, mounts, cgroups, files: nothing left, and nothing of others gone.
+
+    Another cluster runs beside it all the time.
+    """
+    eventually(lambda: not ending_namespaces(cluster), "the other cluster at rest")
     before = Machine.now()
-    cluster = new_cluster("gone", tmp_path)
+    gone = new_cluster("gone", tmp_path)
     try:
-        cluster.up()
-        load_image(cluster, tmp_path)
-        eventually(lambda: cluster.get("-n", "default", "serviceaccount", "default"), "default ServiceAccount")
-        cluster.apply(deployment("web", "default", 4), service("web", "default", type="NodePort"))
+        gone.up()
+        load_image(gone, tmp_path)
+        eventually(lambda: gone.get("-n", "default", "serviceaccount", "default"), "default ServiceAccount")
+        gone.apply(deployment("web", "default", 4), service("web", "default", type="NodePort"))
         if killed:
             eventually(
-                lambda: any(
-                    p["status"].get("phase") == "Running" for p in cluster.get("-n", "default", "pods")["items"]
-                ),
+                lambda: any(p["status"].get("phase") == "Running" for p in gone.get("-n", "default", "pods")["items"]),
                 "a rollout under way",
             )
-            kill_everything(cluster, inits=True)
+            kill_everything(gone, inits=True)
         else:
-            cluster.kubectl("-n", "default", "rollout", "status", "deployment/web", "--timeout=60s")
+            gone.kubectl("-n", "default", "rollout", "status", "deployment/web", "--timeout=60s")
     finally:
-        cluster.down()
+        gone.down()
     (tmp_path / "hello.tar").unlink(missing_ok=True)
     with contextlib.suppress(AssertionError):
         eventually(lambda: not before.difference(Machine.now()), "nothing left", timeout_seconds=10)
     assert before.difference(Machine.now()) == {}
-    assert not cluster.directory.exists()
+    assert not gone.directory.exists()
     config = tmp_path / "config"
     assert not config.exists() or "kaa-gone" not in config.read_text()
+
+
+def ending_namespaces(cluster: RunningCluster) -> list[str]:
+    names = cluster.get("namespaces")["items"]
+    return [n["metadata"]["name"] for n in names if "deletionTimestamp" in n["metadata"]]
 
 
 def test_memory_of_the_idle_cluster(cluster: RunningCluster) -> None:

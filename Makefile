@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help up down test check e2e bench conformance update verify packages
+.PHONY: help up down test check e2e crash bench conformance update verify packages
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 14
@@ -31,6 +31,9 @@ check: $(VENV)/.dev ## formatting, lint, types and the rooms' import contracts
 
 e2e: $(VENV)/.dev packages ## only the tests with real containers (root)
 	pytest -m e2e
+
+crash: $(VENV)/.dev ## kill -9 of the API server amid 1,000 writes, 20 times a store
+	KAA_CRASHES=20 pytest tests/integration/test_crash.py
 
 bench: $(VENV)/.dev ## measure what docs/BENCHMARKS.md reports, and write it
 	python bench/run.py

@@ -126,7 +126,7 @@ async def put_many(store: Store, prefix: str, value: str, count: int) -> None:
 async def take(store: Store, prefix: str, from_revision: int, count: int) -> list[Event]:
     """The first `count` events of a watch, and the rest of their list."""
     events: list[Event] = []
-    async with aclosing(store.watch(prefix, from_revision)) as watch:  # type: ignore[type-var]
+    async with aclosing(store.watch(prefix, from_revision)) as watch:
         async with asyncio.timeout(10):
             async for batch in watch:
                 events += batch
@@ -341,7 +341,7 @@ async def test_watches_from_every_revision_agree(store: Store) -> None:
 async def test_a_slow_watcher_loses_nothing_until_compaction(store: Store) -> None:
     """What waits for it in memory is bounded; the rest is read later."""
     total = MAX_WAITING_EVENTS + 1500
-    async with aclosing(store.watch("/", 1)) as watch:  # type: ignore[type-var]
+    async with aclosing(store.watch("/", 1)) as watch:
         await put(store, "/first")
         batch = await anext(watch)
         assert [event.revision for event in batch] == [1]
@@ -355,7 +355,7 @@ async def test_a_slow_watcher_loses_nothing_until_compaction(store: Store) -> No
 
 async def test_a_slow_watcher_that_compaction_overtakes_is_told(store: Store) -> None:
     """It must list again: an exception, never a silent gap. What waits for it already may still be delivered."""
-    async with aclosing(store.watch("/", 1)) as watch:  # type: ignore[type-var]
+    async with aclosing(store.watch("/", 1)) as watch:
         await put(store, "/a")
         seen = [event.revision for event in await anext(watch)]
         for start in range(0, MAX_WAITING_EVENTS + 50, 50):
@@ -373,7 +373,7 @@ async def test_a_slow_watcher_that_compaction_overtakes_is_told(store: Store) ->
 
 async def test_compaction_does_not_disturb_an_idle_watch(store: Store) -> None:
     """A live watcher has nothing to catch up with, however old its revision is."""
-    async with aclosing(store.watch("/p/", 1)) as watch:  # type: ignore[type-var]
+    async with aclosing(store.watch("/p/", 1)) as watch:
         await put(store, "/p/x", "1")
         assert told(await anext(watch)) == [(1, "/p/x", "1", None)]
         for _ in range(5):

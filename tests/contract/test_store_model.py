@@ -162,7 +162,7 @@ class StoreAgainstModel(RuleBasedStateMachine):
 
         async def take() -> list[Any]:
             seen: list[Any] = []
-            async with aclosing(self.store.watch(prefix, from_revision)) as watch:  # type: ignore[type-var]
+            async with aclosing(self.store.watch(prefix, from_revision)) as watch:
                 while len(seen) < len(wanted):
                     events = await anext(watch)
                     seen += [(e.revision, e.key, e.current, e.previous) for e in events]

@@ -18,6 +18,7 @@ is ended: its client watches again from where it was.
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -244,6 +245,7 @@ class WatchCache:
 
     def __init__(self, store: Store, catalog: Catalog) -> None:
         self.revision = 0
+        self._began = 0  # the revision that the history begins at
         self._store = store
         self._catalog = catalog
         self._kinds: dict[str, KindCache] = {}
@@ -256,7 +258,7 @@ class WatchCache:
         kind = self._kinds.get(prefix)
         if kind is None:
             row = stored_rows(self._catalog).get(prefix)
-            kind = self._kinds[prefix] = KindCache(row.selectable_fields if row else (), self.revision)
+            kind = self._kinds[prefix] = KindCache(row.selectable_fields if row else (), self._began)
         return kind
 
     def forget(self, resource: Resource) -> None:
@@ -284,14 +286,26 @@ class WatchCache:
             )
 
     async def load(self) -> None:
-        """Reads the whole store at one revision. Watches that were open are ended."""
+        """Reads the whole store as it was some changes ago, and follows it to the present. Open watches are ended.
+
+        So there is a history from the start, and a watch that a restart has cut goes on where it was.
+        """
+        while True:
+            now = await self._store.current_revision()
+            try:
+                await self._load(max(self._store.compacted_revision, now - HISTORY_CHANGES))
+                await self._follow(until=now)
+                return
+            except Compacted:
+                pass  # meanwhile, by another server of the same store
+
+    async def _load(self, revision: int) -> None:
         self.close()
         self._kinds.clear()
-        start, revision = REGISTRY, 0
-        while True:
+        self.revision = self._began = revision
+        start = REGISTRY
+        while revision:
             page = await self._store.range(REGISTRY, start=start, limit=LOAD_PAGE, revision=revision)
-            # A KindCache takes over this revision as the oldest that can be watched from.
-            revision = self.revision = page.revision
             for kv in page.items:
                 prefix, key = split_key(kv.key)
                 kind = self._of_prefix(prefix)
@@ -299,7 +313,14 @@ class WatchCache:
             if not page.more:
                 break
             start = page.items[-1].key + "\0"
-        self._progress()
+
+    async def _follow(self, until: int) -> None:
+        if self.revision < until:
+            async with aclosing(self._store.watch("", self.revision + 1)) as watch:
+                async for events in watch:
+                    self._apply(events)
+                    if self.revision >= until:
+                        break
 
     async def run(self) -> None:
         while True:

@@ -13,7 +13,7 @@ it has come: to take up again after a broken connection, and to end with nothing
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
 from grpclib.const import Status
@@ -185,7 +185,7 @@ class EtcdStore:
 
     # Watching
 
-    async def watch(self, prefix: str, from_revision: int) -> AsyncIterator[list[Event]]:
+    async def watch(self, prefix: str, from_revision: int) -> AsyncGenerator[list[Event], None]:
         wanted = _encoded(prefix)
         told = max(from_revision, 1) - 1  # every event up to this revision has been told, or was not asked for
         failures = 0

@@ -10,7 +10,7 @@ A group that cannot be written fails, with everything submitted on top of it: no
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -275,7 +275,7 @@ class LogStore:
 
     # Watching
 
-    async def watch(self, prefix: str, from_revision: int) -> AsyncIterator[list[Event]]:
+    async def watch(self, prefix: str, from_revision: int) -> AsyncGenerator[list[Event], None]:
         with self._watchers.watching(prefix, from_revision, self._revision) as watcher:
             watcher.ended = self._closed
             while watcher.waiting or not watcher.ended:

@@ -19,7 +19,7 @@ one that begins after another has returned comes after it, and of those under wa
 `tests/contract/test_store.py` is the suite that each passes.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
@@ -141,7 +141,7 @@ class Store(Protocol):
         """
         ...
 
-    def watch(self, prefix: str, from_revision: int) -> AsyncIterator[list[Event]]:
+    def watch(self, prefix: str, from_revision: int) -> AsyncGenerator[list[Event], None]:
         """Every event with revision >= `from_revision` (may lie in the future), in order, until the iterator is closed.
 
         A list holds the events of one or more whole revisions. Raises Compacted from the iterator, also when a

@@ -174,7 +174,7 @@ async def test_a_watch_goes_on_after_etcd_has_been_away(tmp_path: Path) -> None:
         revision = (await store.txn((), [Put("/a", b"3")])).revision
         async with asyncio.timeout(10):
             assert [event.revision for event in await anext(events)] == [revision]
-        await events.aclose()  # type: ignore[attr-defined]
+        await events.aclose()
         await store.close()
 
 

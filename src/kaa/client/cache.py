@@ -112,6 +112,9 @@ class Cache:
         keys: Iterable[Key] = self._objects if namespace is None else self._keys(BY_NAMESPACE, namespace)
         return [self._decode(key) for key in keys if selector is None or selector.matches(self._objects[key].labels)]
 
+    def count(self, namespace: str) -> int:
+        return sum(1 for _ in self._keys(BY_NAMESPACE, namespace))
+
     def by_index(self, name: str, index_key: str) -> Objects:
         return [self._decode(key) for key in self._keys(name, index_key)]
 

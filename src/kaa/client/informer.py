@@ -90,6 +90,10 @@ class Informer:
     def list(self, namespace: str | None = None, selector: Selector | None = None) -> Objects:
         return self._cache.list(namespace, selector)
 
+    def count(self, namespace: str) -> int:
+        """How many objects there are in the namespace."""
+        return self._cache.count(namespace)
+
     def owned(self, owner_uid: str) -> Objects:
         """The objects whose controlling owner has that uid."""
         return self._cache.by_index(BY_CONTROLLER, owner_uid)

@@ -83,6 +83,13 @@ class Informers:
             self._by_name[kind] = informer
         return informer
 
+    def whole(self, resource: Resource) -> Informer | None:
+        """The informer of exactly this kind and version, if there is one and it selects nothing."""
+        informer = self._informers.get((resource.group, resource.name))
+        if informer is None or informer.resource.version != resource.version:
+            return None
+        return None if informer.label_selector or informer.field_selector else informer
+
     async def drop(self, kind: str | Resource) -> None:
         """Stops and forgets the kind's informer: a custom kind that is gone. Twice is once."""
         resource = self._client.resource(kind)

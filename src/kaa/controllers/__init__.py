@@ -30,6 +30,7 @@ from kaa.controllers.controller import Controller
 from kaa.controllers.garbage_collector import GarbageCollector
 from kaa.controllers.namespace import NamespaceDeletion
 from kaa.controllers.program import Context, Program
+from kaa.controllers.resource_quota import ResourceQuotaUsage
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,5 +69,5 @@ def all_controllers(options: Options) -> list[Controller]:
     return rows
 
 
-PROGRAMS: tuple[Callable[[Context], Program], ...] = (GarbageCollector, NamespaceDeletion)
+PROGRAMS: tuple[Callable[[Context], Program], ...] = (GarbageCollector, NamespaceDeletion, ResourceQuotaUsage)
 """Every program: see `program.py`."""

@@ -1,8 +1,8 @@
 """Garbage collector: an object goes when all its owners are gone.
 
-It watches the metadata of every kind that the server has, custom ones too, and keeps the graph of
-`ownership_graph.py`. A change makes some objects' fates uncertain; those are looked at, and what was decided is carried
-out with the object's uid (and revision) as a precondition, so that a decision on something that has changed is refused.
+It sees the metadata of every kind that the server has (`every_kind.py`), and keeps the graph of `ownership_graph.py`.
+A change makes some objects' fates uncertain; those are looked at, and what was decided is carried out with the object's
+uid (and revision) as a precondition, so that a decision on something that has changed is refused.
 An owner that the graph does not have is asked for from the server before it counts as absent. A reference to a
 namespaced owner means one in the dependent's own namespace: in another one it is absent.
 """
@@ -10,16 +10,13 @@ namespaced owner means one in the dependent's own namespace: in another one it i
 import asyncio
 import logging
 from collections import OrderedDict
-from functools import partial
 from typing import assert_never
 
 from kaa.api.errors import APIError
 from kaa.api.objects import Object, owner_references, uid_of
 from kaa.api.resource import Resource
-from kaa.client.discovery import discover, with_verbs
-from kaa.client.informer import Change, Informer
+from kaa.client.informer import Change
 from kaa.client.transport import TransportError
-from kaa.controllers.metadata import metadata_client
 from kaa.controllers.ownership_graph import (
     ORPHAN,
     Collect,
@@ -43,89 +40,35 @@ log = logging.getLogger(__name__)
 
 WORKERS = 20
 RETRY = Backoff(initial_seconds=0.005, limit_seconds=1000.0)
-DISCOVERY_RETRY = Backoff(initial_seconds=0.5, limit_seconds=30.0)
-
-REDISCOVERY_SECONDS = 1.0
-"""From a change of a CustomResourceDefinition to asking again which kinds there are: several come together."""
-
-SYNC_SECONDS = 30.0
-"""How long one kind's cache that does not fill may hold up all collection."""
 
 ABSENT_LIMIT = 500
 """Uids of owners found absent that are remembered, so that each of many dependents need not ask again."""
-
-CRD = "CustomResourceDefinition"
-IGNORED = frozenset({("", "events"), ("events.k8s.io", "events")})
-"""Kinds that are not collected: events come in masses, own nothing, and expire by themselves."""
 
 
 class GarbageCollector:
     def __init__(self, context: Context) -> None:
         self._client = context.client
-        self._clock = context.clock
-        self._metadata = metadata_client(context.client)
+        self._every_kind = context.every_kind
         self._graph = Graph()
         self._queue: WorkQueue[str] = WorkQueue(context.clock)
         self._failures: BackoffTable[str] = BackoffTable(RETRY)
-        self._informers: dict[Resource, tuple[Informer, asyncio.Task[None]]] = {}
         self._absent: OrderedDict[str, None] = OrderedDict()
-        self._kinds_changed = asyncio.Event()
-        self._synced = asyncio.Event()
+        self._every_kind.subscribe(self._changed, self._forget)
 
     async def run(self) -> None:
         """Until cancelled."""
         try:
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._follow_kinds(tasks))
                 for _ in range(WORKERS):
                     tasks.create_task(self._work())
         finally:
             self._queue.close()
 
-    async def _follow_kinds(self, tasks: asyncio.TaskGroup) -> None:
-        """One cache for every kind that can be watched and deleted, as kinds come and go."""
-        failures = 0
-        while True:
-            self._kinds_changed.clear()
-            try:
-                found = with_verbs(await discover(self._client), ("list", "watch", "delete"))
-            except (APIError, TransportError) as error:
-                failures += 1
-                log.info("discovery failed, trying again: %s", error)
-                await self._clock.sleep(DISCOVERY_RETRY.delay(failures))
-                continue
-            failures = 0
-            # Nothing is decided while a kind is missing from the graph: its objects may be what an owner waits for.
-            self._synced.clear()
-            wanted = {r for r in found if (r.group, r.name) not in IGNORED}
-            for resource in self._informers.keys() - wanted:
-                self._stop(resource)
-            for resource in sorted(wanted - self._informers.keys(), key=lambda r: (r.group, r.name)):
-                informer = Informer(self._metadata, resource, self._clock)
-                informer.subscribe(partial(self._changed, resource))
-                self._informers[resource] = informer, tasks.create_task(informer.run())
-            await self._wait_synced()
-            self._synced.set()
-            await self._kinds_changed.wait()
-            await self._clock.sleep(REDISCOVERY_SECONDS)
-
-    async def _wait_synced(self) -> None:
-        try:
-            async with asyncio.timeout(SYNC_SECONDS):
-                for informer, _ in self._informers.values():
-                    await informer.wait_synced()
-        except TimeoutError:
-            log.warning("collecting although the objects of some kind cannot be listed")
-
-    def _stop(self, resource: Resource) -> None:
-        _, task = self._informers.pop(resource)
-        task.cancel()
+    def _forget(self, resource: Resource) -> None:
         for uid in self._graph.of_kind(resource):
             self._enqueue(self._graph.remove(uid))
 
     def _changed(self, resource: Resource, change: Change) -> None:
-        if resource.kind == CRD:
-            self._kinds_changed.set()
         if change.old is not None and change.new is not None and uid_of(change.old) != uid_of(change.new):
             # Deleted and made anew while nobody watched.
             self._enqueue(self._graph.remove(uid_of(change.old)))
@@ -143,7 +86,7 @@ class GarbageCollector:
         while True:
             uid = await self._queue.get()
             try:
-                await self._synced.wait()
+                await self._every_kind.wait_synced()
                 await self._look(uid)
             except (APIError, TransportError) as error:
                 log.debug("looking at %s again: %s", uid, error)
@@ -183,9 +126,9 @@ class GarbageCollector:
     def _resource_of(self, owner: Owner) -> Resource:
         """Raises NotFound for a kind that the server does not have (now): then nothing is known of the owner."""
         group = owner.api_version.rpartition("/")[0]
-        for resource in self._informers:
-            if (resource.group, resource.kind) == (group, owner.kind):
-                return resource
+        resource = self._every_kind.resource(group, owner.kind)
+        if resource is not None:
+            return resource
         raise APIError("NotFound", f'no matches for kind "{owner.kind}" in version "{owner.api_version}"')
 
     async def _exists(self, resource: Resource, owner: Owner, namespace: str) -> bool:

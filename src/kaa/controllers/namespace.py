@@ -3,7 +3,7 @@
 Observed: the namespace, and what is in it of every namespaced kind that the server has (asked of the server: it is the
 last to know of a late creation). Wanted: all of it deleted, then the finalizer `kubernetes` taken off, by which the
 namespace itself goes. What still holds it up (finalizers, pods that are ending, kinds that do not answer) is told in
-its conditions, and looked at again soon; the longer the fewer times.
+its conditions, and looked at again when something in it has gone.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from kaa.api.errors import APIError
-from kaa.api.objects import Object, condition, copy_object, is_being_deleted, name_of
+from kaa.api.objects import Object, condition, copy_object, is_being_deleted, name_of, namespace_of
 from kaa.api.resource import Resource
 from kaa.client.discovery import discover, with_verbs
 from kaa.client.informer import Change
@@ -25,8 +25,11 @@ from kaa.lib.workqueue import WorkQueue
 
 FINALIZER = "kubernetes"
 WORKERS = 5
-RETRY = Backoff(initial_seconds=0.1, limit_seconds=15.0, factor=1.5)
-"""Between looks at what is left. Content mostly goes at once; pods take their grace period."""
+RETRY = Backoff(initial_seconds=1.0, limit_seconds=15.0, factor=1.5)
+"""Between looks at what is left, should nothing in it be seen to go."""
+
+LOOK_AGAIN_SECONDS = 0.1
+"""From the end of something in the namespace to the next look: many things end together."""
 
 LISTS_AT_ONCE = 10
 """Kinds of one namespace that are looked at at the same time."""
@@ -144,12 +147,19 @@ class NamespaceDeletion:
         self._queue: WorkQueue[str] = WorkQueue(context.clock)
         self._looks: BackoffTable[str] = BackoffTable(RETRY)
         self._namespaces.subscribe(self._changed)
+        self._waiting: set[str] = set()  # namespaces in which something is left
+        context.every_kind.subscribe(self._content_changed)
 
     def _changed(self, change: Change) -> None:
         if change.new is not None and is_being_deleted(change.new):
             self._queue.add(name_of(change.new))
         elif change.old is not None and change.new is None:
             self._looks.succeeded(name_of(change.old))
+            self._waiting.discard(name_of(change.old))
+
+    def _content_changed(self, resource: Resource, change: Change) -> None:
+        if change.new is None and change.old is not None and namespace_of(change.old) in self._waiting:
+            self._queue.add_after(namespace_of(change.old), LOOK_AGAIN_SECONDS)
 
     async def run(self) -> None:
         await self._namespaces.wait_synced()
@@ -180,6 +190,7 @@ class NamespaceDeletion:
         if survey.is_empty:
             await self._finalize(namespace)
             return
+        self._waiting.add(name)
         await self._tell(namespace, survey)
         self._queue.add_after(name, self._looks.failed(name))
 

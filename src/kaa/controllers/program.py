@@ -10,6 +10,7 @@ from typing import Protocol
 from kaa.client.events import EventRecorder
 from kaa.client.rest import Client
 from kaa.client.view import Informers
+from kaa.controllers.every_kind import EveryKind
 from kaa.lib.clock import Clock
 
 
@@ -21,6 +22,7 @@ class Context:
     clock: Clock
     informers: Informers
     recorder: EventRecorder
+    every_kind: EveryKind
 
 
 class Program(Protocol):

@@ -21,6 +21,7 @@ from kaa.client.view import Informers
 from kaa.controllers import PROGRAMS, Options, all_controllers
 from kaa.controllers.actions import Batch
 from kaa.controllers.controller import Actions, Controller, Key, Watch, key_of
+from kaa.controllers.every_kind import EveryKind
 from kaa.controllers.executor import Executor
 from kaa.controllers.program import Context, Program
 from kaa.lib.backoff import Backoff, BackoffTable
@@ -192,7 +193,8 @@ class ControllerManager:
         self._recorder = EventRecorder(client, clock, COMPONENT)
         executor = Executor(client, self.informers, self._recorder)
         self.loops = [Loop(controller, self.informers, executor, clock) for controller in controllers]
-        context = Context(client, clock, self.informers, self._recorder)
+        self._every_kind = EveryKind(client, clock, self.informers)
+        context = Context(client, clock, self.informers, self._recorder, self._every_kind)
         self._programs = [program(context) for program in programs]
 
     async def run(self) -> None:
@@ -202,6 +204,8 @@ class ControllerManager:
             tasks.create_task(self.informers.run())
             for loop in self.loops:
                 tasks.create_task(loop.run(), name=loop.controller.name)
+            if self._programs:
+                tasks.create_task(self._every_kind.run())
             for program in self._programs:
                 tasks.create_task(program.run())
 

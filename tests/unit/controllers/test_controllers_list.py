@@ -26,4 +26,4 @@ def test_names_are_unique() -> None:
     """They appear in logs and metrics."""
     names = [row.name for row in all_controllers(Options(root_ca_pem="x", cluster_cidr="10.0.0.0/16"))]
     assert len(names) == len(set(names))
-    assert len(PROGRAMS) == 2
+    assert len(PROGRAMS) == 3

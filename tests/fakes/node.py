@@ -15,7 +15,8 @@ from typing import Any
 
 from kaa.cri.archive import write_oci_archive
 from kaa.cri.cri import Message
-from kaa.cri.linux import cgroups, libc
+from kaa.cri.linux import cgroups
+from kaa.lib import libc
 from kaa.network.links import configure_async
 
 IMAGE = "docker.io/library/kaa-test:latest"

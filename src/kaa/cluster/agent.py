@@ -6,6 +6,7 @@ all know the cluster only through the API, each with its own identity.
 
 import asyncio
 import os
+import socket
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,8 +17,8 @@ from kaa.client.kubeconfig import load_kubeconfig
 from kaa.client.rest import Client
 from kaa.client.view import Informers
 from kaa.cluster.image_service import image_application
-from kaa.cluster.outside import outside_socket
 from kaa.cluster.spec import CLUSTER_DOMAIN, ClusterSpec, NodeSpec
+from kaa.cri.linux.namespaces import in_namespace
 from kaa.cri.runtime import RuntimeConfig, open_runtime
 from kaa.kubelet.loop import Kubelet
 from kaa.kubelet.options import KubeletOptions
@@ -106,9 +107,12 @@ def _addresses(options: AgentOptions) -> NodeAddresses:
 
 def _dns_options(options: AgentOptions) -> DNSOptions:
     resolvers = () if options.spec.isolated else nameservers(Path("/etc/resolv.conf").read_text())
-    return DNSOptions(
-        CLUSTER_DOMAIN, (options.address,), upstreams=resolvers, outside_socket=outside_socket(options.host_netns_path)
-    )
+
+    async def outside_socket(kind: int) -> socket.socket:
+        # A socket stays in the namespace of the thread that made it, whoever uses it later.
+        return await in_namespace(options.host_netns_path, lambda: socket.socket(socket.AF_INET, kind))
+
+    return DNSOptions(CLUSTER_DOMAIN, (options.address,), upstreams=resolvers, outside_socket=outside_socket)
 
 
 def host_netns_path(fd: int) -> str:

@@ -7,7 +7,6 @@ namespaces, and may die and come back while the containers go on.
 `/run` is the node's own; the rest of the file system is the host's, with mounts made in the node not seen outside.
 """
 
-import ctypes
 import os
 import select
 import shutil
@@ -18,10 +17,9 @@ from pathlib import Path
 
 from kaa.cluster.processes import ProcessId
 from kaa.cluster.spec import ClusterError, ClusterSpec, NodeSpec
-from kaa.cri.linux import libc
+from kaa.lib import libc
 
 KINDS = ("mnt", "uts", "ipc", "net", "pid")
-CLONE_NEWPID = 0x2000_0000
 MS_SLAVE_REC = (1 << 19) | 16384
 MS_SHARED_REC = (1 << 20) | 16384
 PR_SET_NAME = 15
@@ -56,7 +54,7 @@ def ensure_init(spec: ClusterSpec, node: NodeSpec) -> ProcessId:
             os.dup2(null, fd)
         os.execv(program, [program, "-P"])
 
-    flags = libc.CLONE_NEWNS | libc.CLONE_NEWUTS | libc.CLONE_NEWIPC | libc.CLONE_NEWNET | CLONE_NEWPID
+    flags = libc.CLONE_NEWNS | libc.CLONE_NEWUTS | libc.CLONE_NEWIPC | libc.CLONE_NEWNET | libc.CLONE_NEWPID
     pid = _fork_twice(lambda: libc.unshare(flags), become_init)
     init = ProcessId.of(pid)
     if init is None:
@@ -153,4 +151,4 @@ def _wait_for_end(pidfd: int) -> None:
 
 def set_process_name(name: str) -> None:
     """What `ps -o comm` and `top` show; at most 15 bytes."""
-    ctypes.CDLL(None).prctl(PR_SET_NAME, name.encode()[:15], 0, 0, 0)
+    libc.prctl(PR_SET_NAME, name.encode()[:15])

@@ -7,7 +7,6 @@ What runs is written to `run/components.json` at every change, for `kaa status` 
 supervisor that finds components of a dead predecessor ends them first; the nodes' inits and containers stay.
 """
 
-import ctypes
 import gc
 import json
 import logging
@@ -23,6 +22,7 @@ from kaa.cluster import host_network, logs, node_namespace
 from kaa.cluster.components import Component, components_of
 from kaa.cluster.processes import ProcessId, end
 from kaa.cluster.spec import ClusterError, ClusterSpec, load, write_atomically
+from kaa.lib import libc
 from kaa.lib.backoff import Backoff
 from kaa.lib.clock import Clock, WallClock, rfc3339
 
@@ -94,7 +94,7 @@ class Supervisor:
     def run(self) -> None:
         """Until SIGTERM or SIGINT; then ends the components and returns. The nodes' inits stay: `down` ends them."""
         wakeup = self._catch_signals()
-        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+        libc.prctl(PR_SET_CHILD_SUBREAPER, 1)
         end(component_processes(self.spec), STOP_SECONDS)
         host_network.create(self.spec)
         self.running = [_Running(component) for component in components_of(self.spec)]

@@ -30,13 +30,13 @@ from kaa.cri.linux import host as host_facts
 from kaa.cri.linux import processes
 from kaa.cri.linux.cgroups import Cgroups
 from kaa.cri.linux.host import HostDevice, HostFacts
-from kaa.cri.linux.libc import open_in_root
 from kaa.cri.linux.processes import ProcessWatch
 from kaa.cri.oci_spec import ContainerView, SandboxView, oci_spec, resources
 from kaa.cri.records import Records
 from kaa.cri.snapshots import Snapshots
 from kaa.cri.users import resolve_user
 from kaa.lib.clock import Clock
+from kaa.lib.libc import open_in_root
 
 log = logging.getLogger(__name__)
 

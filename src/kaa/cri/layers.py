@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from kaa.cri.content import CHUNK_BYTES
-from kaa.cri.linux.libc import open_in_root
+from kaa.lib.libc import open_in_root
 
 WHITEOUT = ".wh."
 OPAQUE = ".wh..wh..opq"

@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from kaa.cri import layers
-from kaa.cri.linux import libc, mounts
+from kaa.cri.linux import mounts
 from kaa.cri.records import read_json, write_json
+from kaa.lib import libc
 
 LINK_CHARACTERS = 16
 

@@ -1,23 +1,20 @@
-"""mount(2) and umount2(2), which Python's library lacks: memory file systems. Needs CAP_SYS_ADMIN."""
+"""Memory file systems, and what is mounted where. Needs CAP_SYS_ADMIN."""
 
-import ctypes
 import os
 from pathlib import Path
+
+from kaa.lib import libc
 
 MNT_DETACH, UMOUNT_NOFOLLOW = 2, 8
 
 MAX_STACKED = 16
 """Mounts on top of each other that `unmount` takes off one path: more means that somebody keeps mounting."""
 
-_libc = ctypes.CDLL(None, use_errno=True)
-
 
 def mount_tmpfs(target: Path, *, size_bytes: int = 0, mode: int = 0o777) -> None:
     """`size_bytes` 0 is the kernel's default: half of the memory. Raises OSError with the target's path."""
     options = f"mode={mode:o}" + (f",size={size_bytes}" if size_bytes else "")
-    if _libc.mount(b"tmpfs", os.fsencode(target), b"tmpfs", ctypes.c_ulong(0), options.encode()) != 0:
-        code = ctypes.get_errno()
-        raise OSError(code, f"mount tmpfs: {os.strerror(code)}", str(target))
+    libc.mount("tmpfs", str(target), "tmpfs", 0, options)
 
 
 def unmount(target: Path) -> None:
@@ -25,9 +22,7 @@ def unmount(target: Path) -> None:
     for _ in range(MAX_STACKED):
         if not is_mount_point(target):
             return
-        if _libc.umount2(os.fsencode(target), MNT_DETACH | UMOUNT_NOFOLLOW) != 0:
-            code = ctypes.get_errno()
-            raise OSError(code, f"unmount: {os.strerror(code)}", str(target))
+        libc.umount2(str(target), MNT_DETACH | UMOUNT_NOFOLLOW)
 
 
 def is_mount_point(path: Path) -> bool:

@@ -8,7 +8,7 @@ import asyncio
 import logging
 import socket
 import struct
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from kaa.api.objects import Object
@@ -40,8 +40,13 @@ FORWARD_SECONDS = 2.0
 TCP_CLIENTS = 128
 TCP_IDLE_SECONDS = 10.0
 
-SocketFactory = Callable[[int], socket.socket]
+SocketFactory = Callable[[int], Awaitable[socket.socket]]
 """Makes a socket of that type (SOCK_DGRAM, SOCK_STREAM) where the outside can be reached: in the host's namespace."""
+
+
+async def own_socket(kind: int) -> socket.socket:
+    """Where this process lives."""
+    return socket.socket(socket.AF_INET, kind)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +55,7 @@ class DNSOptions:
     addresses: tuple[str, ...]  # to listen on
     port: int = 53
     upstreams: tuple[str, ...] = ()  # the host's resolvers; empty: nothing outside
-    outside_socket: SocketFactory = lambda kind: socket.socket(socket.AF_INET, kind)
+    outside_socket: SocketFactory = own_socket
 
 
 class _Objects:
@@ -233,7 +238,7 @@ class _UDP(asyncio.DatagramProtocol):
 async def _ask_udp(make_socket: SocketFactory, upstream: str, message: bytes) -> bytes:
     """One question over a socket of its own: the kernel's random port and `connect` keep forged replies out."""
     loop = asyncio.get_running_loop()
-    sock = await asyncio.to_thread(make_socket, socket.SOCK_DGRAM)
+    sock = await make_socket(socket.SOCK_DGRAM)
     with sock:
         sock.setblocking(False)
         await loop.sock_connect(sock, (upstream, 53))
@@ -246,7 +251,7 @@ async def _ask_udp(make_socket: SocketFactory, upstream: str, message: bytes) ->
 
 async def _ask_tcp(make_socket: SocketFactory, upstream: str, message: bytes) -> bytes:
     loop = asyncio.get_running_loop()
-    sock = await asyncio.to_thread(make_socket, socket.SOCK_STREAM)
+    sock = await make_socket(socket.SOCK_STREAM)
     sock.setblocking(False)
     try:
         await loop.sock_connect(sock, (upstream, 53))

@@ -2,7 +2,7 @@
 
 import errno
 
-from kaa.cri.linux import libc
+from kaa.lib import libc
 
 MS_RDONLY = 1
 MS_NOSUID = 2

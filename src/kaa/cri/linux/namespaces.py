@@ -16,7 +16,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
-from kaa.cri.linux import libc, mounts
+from kaa.cri.linux import mounts
+from kaa.lib import libc
 
 T = TypeVar("T")
 

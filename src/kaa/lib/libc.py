@@ -6,6 +6,7 @@ import os
 _libc = ctypes.CDLL(None, use_errno=True)
 
 CLONE_NEWNS = 0x0002_0000
+CLONE_NEWPID = 0x2000_0000
 CLONE_NEWUTS = 0x0400_0000
 CLONE_NEWIPC = 0x0800_0000
 CLONE_NEWNET = 0x4000_0000
@@ -46,6 +47,12 @@ def mount(source: str, target: str, filesystem: str, flags: int, options: str = 
 
 def umount2(target: str, flags: int) -> None:
     _checked(_libc.umount2(os.fsencode(target), ctypes.c_int(flags)), target)
+
+
+def prctl(option: int, argument: int | bytes) -> None:
+    """An operation on the calling process or thread, of those that take one argument."""
+    value = argument if isinstance(argument, bytes) else ctypes.c_ulong(argument)
+    _checked(_libc.prctl(ctypes.c_int(option), value, 0, 0, 0), "prctl")
 
 
 def syncfs(fd: int) -> None:

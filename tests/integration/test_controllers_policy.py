@@ -1,10 +1,13 @@
 """Quotas, budgets, roles and other rules of a cluster, against the real server, in one process and in virtual time."""
 
+import asyncio
 from typing import Any
 
 from tests.integration.controlled import running, virtual
 
+from kaa.api.errors import APIError
 from kaa.api.objects import condition
+from kaa.controllers.runtime import run_controller_manager
 
 
 @virtual
@@ -68,3 +71,35 @@ async def test_a_role_is_aggregated() -> None:
             return bool((await cluster.client.get("ClusterRole", "all"))["rules"] == rules)
 
         await cluster.until(aggregated, "aggregated", 5)
+
+
+@virtual
+async def test_of_two_managers_one_works() -> None:
+    """The other takes over when the first ends, and nothing is done twice meanwhile."""
+    async with running() as cluster:
+        # The fixture's own manager does without a lease: these two are for their own sake.
+        managers = {
+            name: asyncio.ensure_future(run_controller_manager(cluster.client, cluster.clock, identity=name))
+            for name in ("a", "b")
+        }
+
+        async def holder() -> str:
+            try:
+                lease = await cluster.client.get("Lease", "kube-controller-manager", "kube-system")
+            except APIError:
+                return ""
+            return str(lease["spec"].get("holderIdentity", ""))
+
+        first = await cluster.until(holder, "one leads", 10)
+        await cluster.clock.sleep(60)
+        assert await holder() == first
+        managers[first].cancel()
+        await asyncio.wait([managers[first]])
+
+        async def other() -> bool:
+            return await holder() not in ("", first)
+
+        await cluster.until(other, "the other leads", 10)
+        for manager in managers.values():
+            manager.cancel()
+        await asyncio.wait(managers.values())

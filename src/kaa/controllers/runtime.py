@@ -15,6 +15,7 @@ from kaa.api.errors import APIError
 from kaa.api.objects import Object, is_being_deleted, name_of, namespace_of, uid_of
 from kaa.client.events import EventRecorder
 from kaa.client.informer import Change
+from kaa.client.leader import LeaderElector
 from kaa.client.rest import Client
 from kaa.client.transport import TransportError
 from kaa.client.view import Informers
@@ -210,7 +211,21 @@ class ControllerManager:
                 tasks.create_task(program.run())
 
 
-async def run_controller_manager(client: Client, clock: Clock, *, options: Options | None = None) -> None:
-    """All of Kaa's controllers against one API, until cancelled."""
+async def run_controller_manager(
+    client: Client, clock: Clock, *, options: Options | None = None, identity: str = ""
+) -> None:
+    """All of Kaa's controllers against one API, until cancelled.
+
+    With an `identity` they work only while this candidate holds the lease `kube-controller-manager`, so that several
+    can run; `client.leader.LeadershipLost` is raised when it is lost, and the process should end and start anew.
+    """
     chosen = options or Options()
-    await ControllerManager(client, clock, all_controllers(chosen), PROGRAMS).run()
+
+    async def work() -> None:
+        # Made only now: what waits for its turn fills no caches.
+        await ControllerManager(client, clock, all_controllers(chosen), PROGRAMS).run()
+
+    if identity:
+        await LeaderElector(client, clock, COMPONENT, identity).lead(work)
+    else:
+        await work()

@@ -11,8 +11,8 @@ from typing import Any
 from kaa.api.errors import FieldError, bad_request, invalid
 from kaa.api.objects import Object
 from kaa.api.resource import Resource
+from kaa.lib.jwt import InvalidToken
 from kaa.server.authentication import Tokens
-from kaa.server.authentication.jwt import InvalidToken
 from kaa.server.authorization.node import node_of
 from kaa.server.authorization.rbac import RBACAuthorizer
 from kaa.server.bodies import decode_object

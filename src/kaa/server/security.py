@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network
 from pathlib import Path
 
+from kaa.lib.jwt import Signer, Verifier
 from kaa.server.admission import AdmissionChain
 from kaa.server.admission.plugin import Context
 from kaa.server.admission.resource_quota import ResourceQuota
 from kaa.server.allocation import ServiceAllocation
 from kaa.server.authentication import Authentication, BearerTokens, RequestRow, TokenRow, Tokens
 from kaa.server.authentication.certificates import Authority, ClientCertificates, FrontProxy
-from kaa.server.authentication.jwt import Signer, Verifier
 from kaa.server.authentication.service_accounts import ISSUER, ServiceAccountTokens
 from kaa.server.authentication.static_tokens import BootstrapTokens, TokenFile
 from kaa.server.authorization import Authorization, Masters

@@ -15,8 +15,8 @@ from kaa.api.errors import APIError, FieldError, bad_request, conflict, invalid,
 from kaa.api.objects import Object, copy_object, name_of, namespace_of, uid_of
 from kaa.api.resource import Resource
 from kaa.lib.clock import Clock, rfc3339
+from kaa.lib.jwt import Signer, Verifier
 from kaa.server.admission.service_account import TOKEN_SECONDS
-from kaa.server.authentication.jwt import Signer, Verifier
 from kaa.server.authentication.service_accounts import BINDABLE, ISSUER, user_name
 from kaa.server.authorization.node import node_of
 from kaa.server.bodies import decode_object

@@ -14,9 +14,9 @@ from kaa.api.errors import APIError
 from kaa.cluster import certificates
 from kaa.cluster.certificates import Identity, KeyPair
 from kaa.lib.clock import VIRTUAL_EPOCH
+from kaa.lib.jwt import InvalidToken, Signer, Verifier, unverified_issuer
 from kaa.server.authentication import Authentication, BearerTokens, Tokens
 from kaa.server.authentication.certificates import Authority, ClientCertificates, FrontProxy
-from kaa.server.authentication.jwt import InvalidToken, Signer, Verifier, unverified_issuer
 from kaa.server.authentication.service_accounts import ISSUER, ServiceAccountTokens
 from kaa.server.authentication.static_tokens import BootstrapTokens, TokenFile
 from kaa.server.request import Attributes, Request, User

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from kaa.api.errors import APIError
+from kaa.lib.jwt import InvalidToken
 from kaa.server.authentication.credentials import InvalidCredentials
-from kaa.server.authentication.jwt import InvalidToken
 from kaa.server.authentication.service_accounts import TokenIdentity
 from kaa.server.request import ANONYMOUS, Request, User
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from kaa.api.objects import Object, uid_of
 from kaa.lib.clock import Clock, parse_rfc3339
-from kaa.server.authentication.jwt import InvalidToken, Verifier, unverified_issuer
+from kaa.lib.jwt import InvalidToken, Verifier, unverified_issuer
 from kaa.server.chain import Reader
 from kaa.server.request import User
 

@@ -12,7 +12,7 @@ from base64 import b64decode
 from collections.abc import Sequence
 
 from kaa.lib.clock import Clock, parse_rfc3339
-from kaa.server.authentication.jwt import InvalidToken
+from kaa.lib.jwt import InvalidToken
 from kaa.server.authentication.service_accounts import TokenIdentity
 from kaa.server.chain import Reader
 from kaa.server.request import User

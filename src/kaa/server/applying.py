@@ -11,6 +11,7 @@ from kaa.api.objects import Object, copy_object
 from kaa.api.resource import Resource
 from kaa.api.schema import builtin_schema
 from kaa.server.bodies import field_validation
+from kaa.server.custom.schema import unknown_metadata
 from kaa.server.field_managers import untyped
 from kaa.server.negotiation import check_size
 from kaa.server.object_meta import settle_name, settle_namespace
@@ -25,7 +26,10 @@ def configuration(request: Request, attributes: Attributes, resource: Resource, 
     check_size(request)
     config = _parsed(request, warnings)
     if not isinstance(config, dict):
-        raise bad_request("the body of the request is not an object")
+        why = f"json: cannot unmarshal {JSON_KINDS[type(config)]} into Go value of type map[string]interface {{}}"
+        raise bad_request(f"error decoding patch: error unmarshaling JSON: while decoding JSON: {why}")
+    if (config.get("apiVersion"), config.get("kind")) != (resource.api_version, resource.kind):
+        raise bad_request(f"invalid object type: {config.get('apiVersion')}, Kind={config.get('kind')}")
     metadata = config.setdefault("metadata", {})
     if not isinstance(metadata, dict):
         raise bad_request("metadata must be an object")
@@ -38,9 +42,14 @@ def configuration(request: Request, attributes: Attributes, resource: Resource, 
     settle_namespace(config, resource, attributes.namespace)
     unknown = _unknown_fields(config, resource)
     if unknown:
-        raise untyped(config, resource, f".{unknown[0]}: field not declared in schema")
+        raise untyped(config, resource, _listed([f".{path}: field not declared in schema" for path in unknown]))
     conform_object(config, resource.api_version, resource.kind, field_validation=IGNORE)
     return config
+
+
+def _listed(problems: list[str]) -> str:
+    """One problem is told by itself, several below one another."""
+    return problems[0] if len(problems) == 1 else "\n  ".join(["errors:", *problems])
 
 
 def _parsed(request: Request, warnings: list[str]) -> Any:
@@ -67,8 +76,8 @@ def _parsed(request: Request, warnings: list[str]) -> Any:
 
 def _unknown_fields(config: Object, resource: Resource) -> list[str]:
     if resource.schema is not None:
-        unknown: list[str] = resource.schema.prune(copy_object(config))
-        return unknown
+        unknown = [f"metadata.{path}" for path in unknown_metadata(config["metadata"])]
+        return [*unknown, *resource.schema.prune(copy_object(config))]
     definition = builtin_schema().for_kind(resource.api_version, resource.kind)
     assert definition is not None  # every built-in kind is in the schema
     return builtin_conformer().unknown_fields(definition, config)

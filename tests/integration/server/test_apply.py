@@ -245,6 +245,12 @@ async def test_dry_run_writes_nothing(send, apply):
         ({"apiVersion": "apps/v2"}, {}, 400, "Specified patch version: apps/v2, expected: apps/v1"),
         ({"spec": {"foo": 1}}, {}, 500, ".spec.foo: field not declared in schema"),
         (
+            {"spec": {"foo": 1, "bar": 2}},
+            {},
+            500,
+            "errors:\n  .spec.foo: field not declared in schema\n  .spec.bar: field not declared in schema",
+        ),
+        (
             {"spec": {"template": []}},
             {},
             400,
@@ -385,6 +391,10 @@ async def test_custom_kinds_refuse_what_does_not_fit(apply_widget):
     """Unknown fields, and values that the walkers could not even look at."""
     code, refused = await apply_widget(widget(shape="round"))
     assert (code, ".spec.shape: field not declared in schema" in refused["message"]) == (500, True)
+    config = widget(size=1)
+    config["metadata"]["nmae"] = "x"
+    code, refused = await apply_widget(config)
+    assert (code, ".metadata.nmae: field not declared in schema" in refused["message"]) == (500, True)
     code, refused = await apply_widget(widget(parts="a"))
     assert (code, ".spec.parts: expected list" in refused["message"]) == (500, True)
     code, refused = await apply_widget(widget(size="big"))

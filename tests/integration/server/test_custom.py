@@ -6,6 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from kaa.api.errors import APIError
+from kaa.server.custom.schema import PRESERVE
 
 SCHEMA = {
     "type": "object",
@@ -94,6 +95,20 @@ async def test_objects_are_pruned_defaulted_and_validated(client, transport, wid
     with pytest.raises(APIError) as refused:
         await client.create(widget("v", size=1, other=1), "default", query=[("fieldValidation", "Strict")])
     assert 'strict decoding error: unknown field "spec.other"' in refused.value.message
+
+
+async def test_embedded_metadata_is_metadata(server, client):
+    """What an embedded object's metadata should not have is an unknown field like any other."""
+    template = {"type": "object", "x-kubernetes-embedded-resource": True, PRESERVE: True}
+    schema = {"type": "object", "properties": {"spec": {"type": "object", "properties": {"template": template}}}}
+    await client.create(definition(schema={"openAPIV3Schema": schema}, subresources={}))
+    await eventually(lambda: server.catalog.find("example.com", "v1", "widgets") is not None)
+    client.catalog.add(server.catalog.find("example.com", "v1", "widgets"))
+    embedded = {"apiVersion": "v1", "kind": "Sub", "metadata": {"name": "s", "nmae": "t"}, "any": 1}
+    made = await client.create(widget(template=embedded), "default")
+    assert made["spec"]["template"] == {**embedded, "metadata": {"name": "s"}}
+    with pytest.raises(APIError, match=r'unknown field "spec\.template\.metadata\.nmae"'):
+        await client.create(widget("v", template=embedded), "default", query=[("fieldValidation", "Strict")])
 
 
 async def test_status_and_scale_are_apart(client, widgets):

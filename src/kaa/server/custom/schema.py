@@ -11,8 +11,10 @@ from typing import Any
 
 import orjson
 
+from kaa.api.conform import builtin_conformer
 from kaa.api.errors import FieldError
 from kaa.api.objects import Object, copy_object
+from kaa.api.schema import builtin_schema
 
 Schema = Mapping[str, Any]
 
@@ -24,6 +26,8 @@ MAP_KEYS = "x-kubernetes-list-map-keys"
 
 OBJECT_FIELDS = ("apiVersion", "kind", "metadata")
 """Known in every object, whatever its schema says; the server's own code checks them."""
+
+METADATA_TYPE = "meta.v1.ObjectMeta"
 
 TYPES: dict[str, Callable[[Any], bool]] = {
     "object": lambda value: isinstance(value, dict),
@@ -84,15 +88,34 @@ def _prune(value: Any, schema: Schema, path: str, unknown: list[str], *, is_obje
     if not isinstance(value, dict):
         return
     for key in list(value):
-        if is_object and key in OBJECT_FIELDS:
-            continue
         here = f"{path}.{key}" if path else key
+        if is_object and key in OBJECT_FIELDS:
+            if key == "metadata" and path:
+                unknown += (f"{here}.{field}" for field in _prune_metadata(value))
+            continue
         child = _child(schema, key)
         if child is not None:
             _prune(value[key], child, here, unknown, is_object=bool(child.get(EMBEDDED)))
         elif not schema.get(PRESERVE):
             del value[key]
             unknown.append(here)
+
+
+def unknown_metadata(metadata: Any) -> list[str]:
+    """The paths of what is no object's metadata."""
+    return builtin_conformer().unknown_fields(builtin_schema().definition(METADATA_TYPE), metadata)
+
+
+def _prune_metadata(embedded: Object) -> list[str]:
+    """Drops in place what an embedded object's metadata should not have; what is of a wrong type is left to others."""
+    unknown = unknown_metadata(embedded["metadata"])
+    if unknown:
+        try:
+            known, _ = builtin_conformer().conform(builtin_schema().definition(METADATA_TYPE), embedded["metadata"])
+        except ValueError:
+            return []
+        embedded["metadata"] = known
+    return unknown
 
 
 def _default(value: Any, schema: Schema) -> None:

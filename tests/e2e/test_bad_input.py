@@ -1,5 +1,6 @@
 """What is wrong gets Kubernetes' own error, from a server and a node that live on."""
 
+import contextlib
 import json
 import os
 import socket
@@ -112,6 +113,36 @@ def test_a_port_in_use(tmp_path: Path) -> None:
     assert f"port {port} on 127.0.0.1 is in use" in failed.stderr
     assert "--api-port" in failed.stderr
     assert not cluster.directory.exists()
+
+
+def test_a_full_disk(tmp_path: Path) -> None:
+    """Writes say so and what to do, reads go on; with space again all works, and nothing acknowledged is lost."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", str(disk)], check=True)
+    full = new_cluster("full", disk)
+    try:
+        full.up()
+        full.kubectl("create", "configmap", "kept", "--from-literal=a=b")
+        filler = disk / "filler"
+        with contextlib.suppress(OSError), filler.open("wb") as file:
+            while True:
+                file.write(b"\0" * 65536)
+                file.flush()
+        (tmp_path / "blob").write_text("x" * 400_000)
+        for name in ("one", "two"):
+            refused = full.kubectl("create", "configmap", name, f"--from-file={tmp_path / 'blob'}", check=False)
+            assert "no space left on device; free space and try again" in refused.stderr
+        assert full.kubectl("get", "configmap", "kept", "-o", "name").stdout == "configmap/kept\n"
+        filler.unlink()
+        eventually(lambda: full.kubectl("create", "configmap", "after", check=False).returncode == 0, "writes again")
+        names = {c["metadata"]["name"] for c in full.get("configmaps")["items"]}
+        assert {"kept", "after"} <= names
+        assert not names & {"one", "two"}
+        assert all(row["restarts"] == 0 for row in full.status()["components"])
+    finally:
+        full.down()
+        subprocess.run(["umount", str(disk)], check=True)
 
 
 def test_not_root(tmp_path: Path) -> None:

@@ -42,6 +42,6 @@ def main() -> None:
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
-    except (ClusterError, PermissionError) as error:
+    except (ClusterError, OSError) as error:
         click.echo(f"kaa: {error}", err=True)
         sys.exit(1)

@@ -43,9 +43,11 @@ conformance: $(VENV)/.dev packages ## upstream's suite against a new cluster (ho
 
 update: $(VENV)/.dev ## make generated files anew
 	python tools/generate_schema.py update
+	python tools/generate_messages.py update
 
 verify: $(VENV)/.dev ## generated files are what their sources say
 	python tools/generate_schema.py verify
+	python tools/generate_messages.py verify
 
 packages:
 	@tools/install-packages.sh

@@ -1,19 +1,54 @@
-"""Writes the message tables of etcd and OpenAPI v2 from their published .proto files: `update`, or `verify`.
+"""Writes the message tables of etcd, CRI and OpenAPI v2 from their published .proto files: `update`, or `verify`.
 
-Names, numbers and types only; the format is told in src/kaa/api/messages.py.
+Names, numbers and types only, of what is called and all that this needs; the format is told in src/kaa/api/messages.py.
 """
 
 import re
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from go_types import module_directory
 
 GENERATED = Path(__file__).parent.parent / "src/kaa/api/generated"
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The .proto files of a module; `roots` are the services and messages that are kept, with all that they name."""
+
+    module: str
+    protos: tuple[str, ...]
+    roots: tuple[str, ...]
+    not_called: tuple[str, ...] = ()  # methods by the beginnings of their names
+    no_types: str = ""  # the beginning of the names of types whose fields are left out
+
+
 SOURCES = {
-    "openapi_v2.txt": ("github.com/google/gnostic-models", ("openapiv2/OpenAPIv2.proto",)),
-    "etcd.txt": ("go.etcd.io/etcd/api/v3", ("mvccpb/kv.proto", "authpb/auth.proto", "etcdserverpb/rpc.proto")),
+    "openapi_v2.txt": Source("github.com/google/gnostic-models", ("openapiv2/OpenAPIv2.proto",), ("Document",)),
+    "etcd.txt": Source(
+        "go.etcd.io/etcd/api/v3",
+        ("mvccpb/kv.proto", "etcdserverpb/rpc.proto"),
+        ("KV", "Watch", "Lease"),
+        not_called=("RangeStream",),
+    ),
+    # Neither our kubelet makes the calls that are left out, nor does our runtime serve them.
+    "cri.txt": Source(
+        "k8s.io/cri-api",
+        ("pkg/apis/runtime/v1/api.proto",),
+        ("RuntimeService", "ImageService"),
+        not_called=(
+            "Stream",
+            "Checkpoint",
+            "Restore",
+            "ListMetric",
+            "ListPodSandboxMetrics",
+            "UpdatePodSandboxResources",
+            "RuntimeConfig",
+        ),
+        no_types="Windows",
+    ),
 }
 
 _COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
@@ -82,10 +117,45 @@ def _last(type_: str) -> str:
     return type_.rpartition(".")[2]
 
 
+def needed(blocks: list[str], source: Source) -> list[str]:
+    """The roots and what they name, in the order of the .proto files."""
+    by_name = {_name(block): block for block in blocks}
+    kept: dict[str, str] = {}
+    todo = list(source.roots)
+    while todo:
+        name = todo.pop()
+        if name in by_name and name not in kept:
+            kept[name] = _reduced(by_name[name], source)
+            todo += _named(kept[name])
+    return [kept[name] for name in by_name if name in kept]
+
+
+def _name(block: str) -> str:
+    """`KV` of the service etcdserverpb.KV, and a message's or enumeration's own name."""
+    kind, name = block.split("\n")[0].split(" ")
+    return _last(name) if kind == "service" else name
+
+
+def _reduced(block: str, source: Source) -> str:
+    head, *lines = block.split("\n")
+    if head.startswith("service "):
+        lines = [line for line in lines if not line.startswith(source.not_called)]
+    elif source.no_types:
+        lines = [line for line in lines if not line.split(" ")[-1].startswith(source.no_types)]
+    return "\n".join([head, *lines])
+
+
+def _named(block: str) -> Iterator[str]:
+    """The types that a block's lines name: a field's one, a method's two."""
+    for line in block.split("\n")[1:]:
+        for word in line.split(" ")[1:]:
+            yield word.removeprefix("[]").removeprefix("map[string]")
+
+
 def generated(name: str) -> str:
-    module, protos = SOURCES[name]
-    blocks = [b for proto in protos for b in table((module_directory(module) / proto).read_text())]
-    return "\n\n".join(blocks) + "\n"
+    source = SOURCES[name]
+    blocks = [b for proto in source.protos for b in table((module_directory(source.module) / proto).read_text())]
+    return "\n\n".join(needed(blocks, source)) + "\n"
 
 
 def main() -> None:

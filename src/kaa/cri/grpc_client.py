@@ -4,14 +4,14 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
-from grpclib.client import Channel, UnaryStreamMethod, UnaryUnaryMethod
+from grpclib.client import Channel
 from grpclib.const import Status
 from grpclib.exceptions import GRPCError, StreamTerminatedError
 
-from kaa.api.grpc_codec import DictCodec
+from kaa.api.grpc import DictCodec, method_of
+from kaa.api.messages import cri_messages
 from kaa.cri.cri import Message, RuntimeFault
 from kaa.cri.grpc_status import NAME_OF_STATUS
-from kaa.cri.messages import calls
 
 CALL_TIMEOUT_SECONDS = 120.0
 """As the kubelet's --runtime-request-timeout."""
@@ -25,17 +25,17 @@ GONE_IS_DONE = ("Stop", "Remove")
 
 
 class _Client:
+    service = ""
+
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
 
     async def _call(self, name: str, request: Message, extra_seconds: float = 0.0) -> Message:
         """Raises RuntimeFault, with the code Unavailable when nobody answers at the socket."""
-        call = calls()[name]
-        method: Any = UnaryUnaryMethod(self._channel, call.path, call.request, call.reply)
         timeout_seconds = None if name in UNBOUNDED else CALL_TIMEOUT_SECONDS + extra_seconds
         try:
             async with asyncio.timeout(timeout_seconds):
-                reply: Message = await method(request)
+                reply: Message = await self._method(name)(request)
         except GRPCError as e:
             if e.status is Status.NOT_FOUND and name.startswith(GONE_IS_DONE):
                 return {}
@@ -44,20 +44,26 @@ class _Client:
             raise RuntimeFault("DeadlineExceeded", f"{name}: no answer within {timeout_seconds:g}s") from e
         except (OSError, StreamTerminatedError) as e:
             raise RuntimeFault("Unavailable", f"connection error: {e}") from e
-        return call.completed(reply)
+        return self._completed(name, reply)
 
     async def _stream(self, name: str, request: Message) -> AsyncIterator[Message]:
-        call = calls()[name]
-        method: Any = UnaryStreamMethod(self._channel, call.path, call.request, call.reply)
         try:
-            async with method.open() as stream:
+            async with self._method(name).open() as stream:
                 await stream.send_message(request, end=True)
                 async for reply in stream:
-                    yield call.completed(reply)
+                    yield self._completed(name, reply)
         except GRPCError as e:
             raise RuntimeFault(NAME_OF_STATUS[e.status], e.message or "") from e
         except (OSError, StreamTerminatedError) as e:
             raise RuntimeFault("Unavailable", f"connection error: {e}") from e
+
+    def _method(self, name: str) -> Any:
+        return method_of(self._channel, cri_messages(), f"{self.service}.{name}")
+
+    def _completed(self, name: str, reply: Message) -> Message:
+        """A peer may leave out fields of value zero; a caller need not know who answered."""
+        messages = cri_messages()
+        return messages.completed(messages.method(f"{self.service}.{name}").response, reply)
 
 
 def connect(path: str) -> Channel:
@@ -67,6 +73,8 @@ def connect(path: str) -> Channel:
 
 class RuntimeClient(_Client):
     """The RuntimeService behind a channel."""
+
+    service = "RuntimeService"
 
     async def version(self, request: Message) -> Message:
         return await self._call("Version", request)
@@ -146,6 +154,8 @@ class RuntimeClient(_Client):
 
 class ImageClient(_Client):
     """The ImageService behind a channel."""
+
+    service = "ImageService"
 
     async def list_images(self, request: Message) -> Message:
         return await self._call("ListImages", request)

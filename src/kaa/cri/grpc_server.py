@@ -10,10 +10,10 @@ from grpclib.const import Cardinality, Handler
 from grpclib.exceptions import GRPCError
 from grpclib.server import Server
 
-from kaa.api.grpc_codec import DictCodec
+from kaa.api.grpc import DictCodec
+from kaa.api.messages import Method, cri_messages
 from kaa.cri.cri import ImageService, RuntimeFault, RuntimeService
 from kaa.cri.grpc_status import STATUS_OF_NAME
-from kaa.cri.messages import Call, calls
 
 
 class _Service:
@@ -21,9 +21,8 @@ class _Service:
 
     def __init__(self, name: str, implementation: object) -> None:
         self._handlers = {
-            call.path: _handler(call, getattr(implementation, snake_case(call.name)))
-            for call in calls().values()
-            if call.service == name
+            method.path: _handler(method, getattr(implementation, snake_case(method.name)))
+            for method in cri_messages().services[name].values()
         }
 
     def __mapping__(self) -> dict[str, Handler]:
@@ -35,10 +34,13 @@ def snake_case(name: str) -> str:
     return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
 
 
-def _handler(call: Call, method: Callable[[Any], Any]) -> Handler:
-    handle = _streaming(method) if call.streams else _unary(method)
-    cardinality = Cardinality.UNARY_STREAM if call.streams else Cardinality.UNARY_UNARY
-    return Handler(handle, cardinality, call.request, call.reply)
+def _handler(method: Method, serve: Callable[[Any], Any]) -> Handler:
+    handle = _streaming(serve) if method.server_streams else _unary(serve)
+    cardinality = Cardinality.UNARY_STREAM if method.server_streams else Cardinality.UNARY_UNARY
+    # grpclib takes the codec's messages for types.
+    request: Any = cri_messages().message(method.request)
+    reply: Any = cri_messages().message(method.response)
+    return Handler(handle, cardinality, request, reply)
 
 
 def _unary(method: Callable[[Any], Any]) -> Callable[[Any], Awaitable[None]]:

@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from grpclib.client import Channel, StreamStreamMethod, UnaryUnaryMethod
+from grpclib.client import Channel
 from grpclib.config import Configuration
 from grpclib.const import Status
 from grpclib.exceptions import GRPCError, StreamTerminatedError
 
-from kaa.api.grpc_codec import DictCodec
+from kaa.api.grpc import DictCodec, method_of
 from kaa.api.messages import etcd_messages
 from kaa.lib.backoff import Backoff
 from kaa.lib.clock import Clock
@@ -73,11 +73,6 @@ class EtcdClient:
         self._addresses = [_address(url) for url in servers.urls]
         self._shown = ", ".join(servers.urls)
         self._tls = _tls(servers) if any(secure for _, _, secure in self._addresses) else None
-        self._methods = {
-            f"{service}.{method.name}": method
-            for service, methods in etcd_messages().services.items()
-            for method in methods
-        }
         self._channels = [self._channel(server) for server in range(len(self._addresses))]
         self._current = 0  # the server that calls go to
 
@@ -99,7 +94,7 @@ class EtcdClient:
             server = self._current
             try:
                 async with asyncio.timeout(REQUEST_SECONDS):
-                    reply: Message = await self._method(UnaryUnaryMethod, self._channels[server], name)(request)
+                    reply: Message = await method_of(self._channels[server], etcd_messages(), name)(request)
                     return reply
             except (StreamTerminatedError, TimeoutError) as lost:
                 self._leave(server)
@@ -130,7 +125,7 @@ class EtcdClient:
         server = self._current
         channel = self._channel(server)
         try:
-            async with self._method(StreamStreamMethod, channel, name).open() as stream:
+            async with method_of(channel, etcd_messages(), name).open() as stream:
                 async with asyncio.timeout(REQUEST_SECONDS):
                     await stream.send_request()
                 yield stream
@@ -145,11 +140,6 @@ class EtcdClient:
             raise Refused(refusal.status, refusal.message or "") from refusal
         finally:
             channel.close()
-
-    def _method(self, cardinality: Any, channel: Channel, name: str) -> Any:
-        method = self._methods[name]
-        messages = etcd_messages()
-        return cardinality(channel, method.path, messages.message(method.request), messages.message(method.response))
 
     def _unavailable(self, error: Exception) -> Unavailable:
         return Unavailable(f"etcd at {self._shown} does not answer: {str(error) or 'timed out'}")

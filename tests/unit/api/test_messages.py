@@ -4,26 +4,28 @@ from typing import Any
 
 import pytest
 
-from kaa.api.messages import Messages, etcd_messages, openapi_messages
+from kaa.api.messages import Messages, cri_messages, etcd_messages, openapi_messages
 
 
-@pytest.mark.parametrize("messages", [openapi_messages(), etcd_messages()], ids=["openapi", "etcd"])
+@pytest.mark.parametrize(
+    "messages", [openapi_messages(), etcd_messages(), cri_messages()], ids=["openapi", "etcd", "cri"]
+)
 def test_tables_are_whole(messages: Messages) -> None:
     """Every message compiles, and every method's request and response exist."""
     for name in messages.names():
         messages.message(name)
     for methods in messages.services.values():
-        for method in methods:
+        for method in methods.values():
             messages.message(method.request)
             messages.message(method.response)
 
 
 def test_methods() -> None:
     """A client is made from these rows."""
-    methods = {method.name: method for method in etcd_messages().services["KV"]}
-    assert (methods["Range"].path, methods["Range"].request) == ("/etcdserverpb.KV/Range", "RangeRequest")
-    assert not methods["Range"].server_streams
-    watch = etcd_messages().services["Watch"][0]
+    range_ = etcd_messages().method("KV.Range")
+    assert (range_.path, range_.request) == ("/etcdserverpb.KV/Range", "RangeRequest")
+    assert not range_.server_streams
+    watch = etcd_messages().method("Watch.Watch")
     assert (watch.path, watch.client_streams, watch.server_streams) == ("/etcdserverpb.Watch/Watch", True, True)
 
 
@@ -39,7 +41,7 @@ def test_methods() -> None:
         ),
         ("WatchCreateRequest", {"key": b"a", "filters": ["NOPUT", "NODELETE"], "start_revision": 5}),
         ("RangeResponse", {"kvs": [{"key": b"a", "version": 3}], "more": False, "count": 7}),
-        ("HashKVResponse", {"hash": (1 << 32) - 1}),
+        ("ResponseHeader", {"cluster_id": (1 << 64) - 1}),
     ],
 )
 def test_round_trips(name: str, value: dict[str, Any]) -> None:
@@ -56,6 +58,26 @@ def test_known_bytes() -> None:
     assert etcd_messages().decode("WatchCreateRequest", b"\x28\x01\x28\x00") == filters
     assert etcd_messages().decode("Compare", b"") == {}
     assert etcd_messages().decode("Compare", b"\x08\x63") == {"result": 99}
+
+
+def test_what_was_left_out_is_put_back() -> None:
+    """A peer that leaves out zeros and one that does not read the same; a message that is absent stays so."""
+    status = {"status": {"id": "a", "metadata": {"name": "n"}, "mounts": [{"host_path": "/"}]}}
+    completed = cri_messages().completed("ContainerStatusResponse", status)
+    assert completed is status
+    assert completed["info"] == {}
+    found = completed["status"]
+    assert (found["exit_code"], found["state"], found["message"]) == (0, "CONTAINER_CREATED", "")
+    assert found["metadata"] == {"name": "n", "attempt": 0}
+    assert (found["mounts"][0]["readonly"], found["mounts"][0]["propagation"]) == (False, "PROPAGATION_PRIVATE")
+    assert "image" not in found
+    assert cri_messages().completed("ExecSyncResponse", {}) == {"stdout": b"", "stderr": b"", "exit_code": 0}
+
+
+def test_text_where_bytes_are_meant() -> None:
+    """Values of environment variables became bytes; people write text."""
+    encoded = cri_messages().encode("KeyValue", {"key": "a", "value": "ä"})
+    assert cri_messages().decode("KeyValue", encoded) == {"key": "a", "value": "ä".encode()}
 
 
 def test_unknown_fields_are_skipped() -> None:

@@ -1,1 +1,0 @@
-"""Tables made from published sources by `tools/generate_*.py`: data files, never edited by hand."""

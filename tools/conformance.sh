@@ -5,17 +5,19 @@
 #   tools/conformance.sh apimachinery/watch.go apps      those of some files or folders of the suite
 #   tools/conformance.sh --focus 'Deployment' --procs 2  with options of the suite's `run`
 #
-# KAA_CONFORMANCE_SUITE names the directory with the suite's `build`, `images` and `run`. What they make stays in
-# KAA_CONFORMANCE (~/.cache/kaa-conformance unless set), and is made only once.
+# KAA_CONFORMANCE_SUITE names the directory with the suite's `build`, `images`, `registry` and `run`. What they make stays
+# in KAA_CONFORMANCE (~/.cache/kaa-conformance unless set), and is made only once. Nothing leaves this machine: images are
+# loaded, and those that a spec pulls all the same come from the suite's own registry on loopback.
 set -euo pipefail
 
 if [[ -z ${KAA_CONFORMANCE_SUITE:-} || ! -x $KAA_CONFORMANCE_SUITE/run ]]; then
-    echo "Set KAA_CONFORMANCE_SUITE to the directory of the conformance suite: the one with build, images and run." >&2
+    echo "Set KAA_CONFORMANCE_SUITE to the directory of the conformance suite: the one with build, images, registry and run." >&2
     exit 2
 fi
 export KAA_CONFORMANCE=${KAA_CONFORMANCE:-$HOME/.cache/kaa-conformance}
 here=$(cd "$(dirname "$0")/.." && pwd)
 cluster=conformance
+registry_port=15000
 kaa=$here/.venv/bin/kaa
 out=$KAA_CONFORMANCE/out
 
@@ -32,9 +34,11 @@ done
 [[ -x $KAA_CONFORMANCE/bin/e2e.test ]] || "$KAA_CONFORMANCE_SUITE/build"
 [[ -f $KAA_CONFORMANCE/images.tar ]] || "$KAA_CONFORMANCE_SUITE/images"
 
-trap '"$kaa" down --name "$cluster"' EXIT
+"$KAA_CONFORMANCE_SUITE/registry" 127.0.0.1 "$registry_port" >/dev/null 2>&1 &
+registry=$!
+trap 'kill "$registry"; "$kaa" down --name "$cluster"' EXIT
 "$kaa" down --name "$cluster" # whatever an interrupted run has left
-"$kaa" up --name "$cluster" --nodes 2 --isolated --wait
+"$kaa" up --name "$cluster" --nodes 2 --isolated --wait --registry-mirror "registry.k8s.io=http://127.0.0.1:$registry_port"
 "$kaa" image load "$KAA_CONFORMANCE/images.tar" --name "$cluster"
 
 status=0

@@ -37,6 +37,25 @@ class UnixSocket(click.ParamType[Path]):
         return Path(value.removeprefix("unix://"))
 
 
+class RegistryMirror(click.ParamType[tuple[str, str]]):
+    """`DOMAIN=URL`: where images of that registry are looked for first."""
+
+    name = "DOMAIN=URL"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
+        domain, _, url = value.partition("=")
+        if not domain or not url.startswith(("http://", "https://")):
+            self.fail("must be DOMAIN=URL, as in registry.example.com=http://127.0.0.1:5000", param, ctx)
+        return domain, url
+
+
+def registry_mirrors(command: F) -> F:
+    """`--registry-mirror`, as pairs in `mirrors`."""
+    return click.option(
+        "--registry-mirror", "mirrors", multiple=True, type=RegistryMirror(), help="May be given several times."
+    )(command)
+
+
 def say(step: str) -> None:
     """One step of a longer piece of work, as it begins."""
     click.echo(f" • {step}", err=True)

@@ -56,12 +56,12 @@ async def run_agent(options: AgentOptions, clock: Clock) -> None:
     directory = options.directory
     pod_network = RoutedPodNetwork(directory / "network")
     await pod_network.restore()
-    runtime, images = open_runtime(
-        RuntimeConfig(directory / "runtime", host_netns_path=options.host_netns_path),
-        pod_network,
-        clock,
-        set_pod_range=pod_network.set_range,
+    config = RuntimeConfig(
+        directory / "runtime",
+        host_netns_path=options.host_netns_path,
+        registry_mirrors=options.spec.registry_mirrors,
     )
+    runtime, images = open_runtime(config, pod_network, clock, set_pod_range=pod_network.set_range)
     clients = [client_from(directory / f"{name}.kubeconfig") for name in ("kubelet", "proxy", "dns")]
     kubelet_client, proxy_client, dns_client = clients
     kubelet = Kubelet(kubelet_client, runtime, images, clock, _kubelet_options(options))

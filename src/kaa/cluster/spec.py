@@ -9,9 +9,9 @@ import json
 import os
 import re
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 CLUSTER_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?")
@@ -46,6 +46,9 @@ class ClusterSpec:
     api_port: int
     node_count: int = 1
     isolated: bool = False  # nodes have no route out of the machine
+    registry_mirrors: Mapping[str, str] = field(
+        default_factory=dict
+    )  # a registry's domain -> the URL that is asked first
 
     @property
     def directory(self) -> Path:
@@ -180,7 +183,14 @@ def locked() -> Iterator[None]:
         yield
 
 
-def create(name: str, *, api_port: int | None, node_count: int, isolated: bool) -> ClusterSpec:
+def create(
+    name: str,
+    *,
+    api_port: int | None,
+    node_count: int,
+    isolated: bool,
+    registry_mirrors: Mapping[str, str] | None = None,
+) -> ClusterSpec:
     """A new cluster's spec, saved. Raises ClusterError for a bad name, a port in use, or too many clusters."""
     if not CLUSTER_NAME.fullmatch(name):
         raise ClusterError(f'"{name}" is not a cluster name: up to 40 lower-case letters, digits and "-"')
@@ -192,7 +202,8 @@ def create(name: str, *, api_port: int | None, node_count: int, isolated: bool) 
     index = next((i for i in range(MAX_CLUSTERS) if i not in taken and f"kaa{i}" not in links), None)
     if index is None:
         raise ClusterError(f"this machine has {MAX_CLUSTERS} clusters already; remove one with: kaa down --name NAME")
-    spec = ClusterSpec(name, index, api_port or _free_port({s.api_port for s in others}), node_count, isolated)
+    port = api_port or _free_port({s.api_port for s in others})
+    spec = ClusterSpec(name, index, port, node_count, isolated, registry_mirrors or {})
     if api_port:
         check_port(spec)
     spec.save()

@@ -20,7 +20,8 @@ def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_second_cluster_takes_nothing_of_the_first() -> None:
     """Index, port, links and ranges are each cluster's own; the first one's survive in its file."""
-    first = spec.create("one", api_port=None, node_count=1, isolated=True)
+    mirrors = {"registry.example.com": "http://127.0.0.1:5000"}
+    first = spec.create("one", api_port=None, node_count=1, isolated=True, registry_mirrors=mirrors)
     second = spec.create("two", api_port=None, node_count=2, isolated=False)
     assert spec.load("one") == first
     assert first.index != second.index

@@ -4,7 +4,7 @@ import asyncio
 
 import click
 
-from kaa.cli.options import cluster_name, say
+from kaa.cli.options import cluster_name, registry_mirrors, say
 from kaa.cluster import lifecycle, spec
 from kaa.cluster.addons import ensure_dns_service
 from kaa.cluster.requirements import check_machine
@@ -19,7 +19,10 @@ NODE_SECONDS = 60.0
 @click.option("--nodes", default=1, show_default=True, help="How many nodes (only when the cluster is made).")
 @click.option("--api-port", type=click.IntRange(1, 65535), help="The API server's port; else the first free from 6443.")
 @click.option("--isolated", is_flag=True, help="Give nodes no route out of this machine.")
-def command(name: str, wait: bool, nodes: int, api_port: int | None, isolated: bool) -> None:
+@registry_mirrors
+def command(
+    name: str, wait: bool, nodes: int, api_port: int | None, isolated: bool, mirrors: tuple[tuple[str, str], ...]
+) -> None:
     """Start a cluster, or what is not running of it.
 
     Its kubeconfig is ~/.kaa/NAME/kubeconfig, and context kaa-NAME in ~/.kube/config.
@@ -30,7 +33,9 @@ def command(name: str, wait: bool, nodes: int, api_port: int | None, isolated: b
         cluster = next((c for c in spec.load_all() if c.name == name), None)
         if cluster is None:
             say(f'Creating cluster "{name}"')
-            cluster = spec.create(name, api_port=api_port, node_count=nodes, isolated=isolated)
+            cluster = spec.create(
+                name, api_port=api_port, node_count=nodes, isolated=isolated, registry_mirrors=dict(mirrors)
+            )
         lifecycle.start(cluster, clock, say)
     asyncio.run(_wait(cluster, clock, nodes=wait))
     click.echo(f'Cluster "{name}" is up: {cluster.server_on_host}, context {cluster.context}', err=True)

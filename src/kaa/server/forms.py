@@ -16,9 +16,9 @@ from kaa.api.objects import Object
 from kaa.api.resource import Resource
 from kaa.api.tables import table
 from kaa.lib.clock import Clock
+from kaa.server.entries import Entry
 from kaa.server.negotiation import JSON, PROTOBUF, Accepted, encode, not_acceptable
 from kaa.server.storage import at_revision, decode, head_of, served_item
-from kaa.server.watch_cache import Entry
 
 INITIAL_EVENTS_END = "k8s.io/initial-events-end"
 """The annotation of the bookmark that ends the initial events of a watch that began with a list."""

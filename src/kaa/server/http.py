@@ -28,6 +28,9 @@ GZIP_LEVEL = 1
 GZIP_WINDOW = 31
 """zlib's window bits for the gzip format."""
 
+OUTLET_BYTES = 64 * 1024
+"""How much may wait to be sent for a chunk to be added without waiting."""
+
 STOP_SECONDS = 2.0
 """How long requests in flight may take when the server stops."""
 
@@ -148,6 +151,8 @@ async def stream(request: web.BaseRequest, response: Response, chunks: AsyncIter
     streamed.enable_chunked_encoding()
     try:
         await streamed.prepare(request)
+        if response.outlet is not None and request.transport is not None:
+            response.outlet.write = chunk_writer(request.transport)
         async for chunk in chunks:
             await streamed.write(chunk)
         await streamed.write_eof()
@@ -158,6 +163,18 @@ async def stream(request: web.BaseRequest, response: Response, chunks: AsyncIter
         if close is not None:
             await close()
     return streamed
+
+
+def chunk_writer(transport: asyncio.Transport) -> Callable[[bytes], bool]:
+    """Writes a chunk of the body straight to the connection, unless its client reads too slowly."""
+
+    def write(chunk: bytes) -> bool:
+        if transport.get_write_buffer_size() > OUTLET_BYTES or transport.is_closing():
+            return False
+        transport.write(b"%x\r\n%b\r\n" % (len(chunk), chunk))
+        return True
+
+    return write
 
 
 async def compressed(response: Response) -> Response:

@@ -8,9 +8,10 @@ from kaa.api.objects import Object, copy_object, name_of, namespace_of
 from kaa.api.resource import Catalog
 from kaa.server.bodies import conform
 from kaa.server.deletion import DeleteOptions
+from kaa.server.entries import Entry
 from kaa.server.registry import Registry, server_write
 from kaa.server.storage import decode, key_of
-from kaa.server.watch_cache import Entry, WatchCache
+from kaa.server.watch_cache import WatchCache
 
 DECODED_OBJECTS = 2048
 """Objects kept decoded for those who read the same few again and again; the rest are decoded when asked for."""

@@ -14,6 +14,7 @@ import base64
 import binascii
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import islice
 from typing import Any
 
@@ -22,16 +23,21 @@ import orjson
 from kaa.api.errors import APIError, Cause, bad_request
 from kaa.api.resource import Resource
 from kaa.api.selectors import EVERYTHING, FieldSelector, FieldTerm, Selector, parse_field_selector, parse_label_selector
+from kaa.server.entries import Entry
 from kaa.server.request import Request
 from kaa.server.request_info import TRUE
 from kaa.server.storage import prefix_of
-from kaa.server.watch_cache import Entry, KindCache, Predicate, WatchCache, entry_of
+from kaa.server.watch_cache import KindCache, WatchCache, entry_of
+from kaa.server.watchers import Place, Predicate
 from kaa.store.store import Compacted, FutureRevision, Store
 
 STORE_PAGE = 500
 """Objects read from the store at a time for a list of the past."""
 
 ANY_FIELDS = FieldSelector()
+
+PREDICATES_KEPT = 1024
+"""Selections in use at a time. Beyond it only sharing is lost: watchers of one selection have one predicate."""
 
 TOKEN_VERSION = "meta.k8s.io/v1"
 LATEST = -1
@@ -150,7 +156,11 @@ def stored_terms(resource: Resource, fields: FieldSelector) -> tuple[FieldTerm, 
 
 def predicate_of(resource: Resource, options: ListOptions) -> Predicate | None:
     """The selection as a question to an entry; None when everything is selected."""
-    labels, terms = options.labels, stored_terms(resource, options.fields)
+    return _predicate(options.labels, stored_terms(resource, options.fields))
+
+
+@lru_cache(maxsize=PREDICATES_KEPT)
+def _predicate(labels: Selector, terms: tuple[FieldTerm, ...]) -> Predicate | None:
     if labels.matches_everything and not terms:
         return None
     if not terms:
@@ -185,6 +195,14 @@ def scope_of(resource: Resource, namespace: str, options: ListOptions) -> Scope:
     name = options.fields.required("metadata.name") or ""
     namespace = (namespace or wanted or "") if resource.namespaced else ""
     return Scope(namespace, name)
+
+
+def place_of(resource: Resource, scope: Scope, options: ListOptions) -> Place:
+    """Where a watch of a scope looks: narrowed by the first field, besides name and namespace, that is demanded."""
+    for term in stored_terms(resource, options.fields):
+        if not term.negated and term.path not in ("metadata.name", "metadata.namespace"):
+            return Place(scope.namespace, scope.name, term.path, term.value)
+    return Place(scope.namespace, scope.name)
 
 
 def encode_token(revision: int, start: str) -> str:

@@ -21,6 +21,7 @@ from kaa.lib.clock import Clock, rfc3339
 from kaa.server import strategy
 from kaa.server.chain import Admission
 from kaa.server.deletion import DeleteOptions, Mark, Pending, Remove, decide, may_be_removed
+from kaa.server.entries import Entry
 from kaa.server.field_managers import Tracker
 from kaa.server.object_meta import (
     GENERATE_NAME_TRIES,
@@ -35,7 +36,7 @@ from kaa.server.object_meta import (
 )
 from kaa.server.request import AdmissionRequest, Attributes, User
 from kaa.server.storage import METADATA, decode, encode, item_of, key_of, prefix_of
-from kaa.server.watch_cache import Entry, WatchCache
+from kaa.server.watch_cache import WatchCache
 from kaa.store.store import Compare, Delete, Operation, Put, Store, Transaction
 
 UPDATE_TRIES = 32

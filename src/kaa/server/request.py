@@ -7,10 +7,13 @@ is the same. `handle(request) -> Response` is the server's whole surface.
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from kaa.api.objects import Object
 from kaa.api.resource import Resource
+
+if TYPE_CHECKING:
+    from kaa.server.audit import Record
 
 MAX_BODY_BYTES = 3 * 1024 * 1024
 """The largest request body, as upstream's: 3 MiB; beyond it the answer is 413."""
@@ -49,16 +52,32 @@ class Request:
     hijack: Hijack | None = None
     user: User = ANONYMOUS  # set by authentication; in-process transports may set it themselves
     raw_query: str = ""  # as it came, for proxying
+    audit: "Record | None" = None  # what is told of it in the audit log, if anything is
 
     def parameter(self, name: str, default: str = "") -> str:
         """The first value of a query parameter."""
         return next((value for key, value in self.query if key == name), default)
 
 
+def _cannot_write(chunk: bytes) -> bool:
+    return False
+
+
+@dataclass(slots=True)
+class Outlet:
+    """A stream's short way out, past its iterator: for bytes that come while the iterator is waited for.
+
+    Whoever carries out the response may set `write`: it writes the bytes at once, or says that it cannot.
+    """
+
+    write: Callable[[bytes], bool] = _cannot_write
+
+
 @dataclass(slots=True)
 class Response:
     """`chunks`, when given, is a body of unknown length (a watch, a log); else `body` is all of it.
 
+    `outlet`, when given, is where bytes may come out that `chunks` would else yield.
     `hijacked` says that the handler has taken the connection over and answered by itself.
     """
 
@@ -67,6 +86,7 @@ class Response:
     content_type: str = "application/json"
     headers: dict[str, str] = field(default_factory=dict)
     chunks: AsyncIterator[bytes] | None = None
+    outlet: Outlet | None = None
     hijacked: bool = False
 
 

@@ -24,7 +24,7 @@ from kaa.server.negotiation import accepted, content_type, respond
 from kaa.server.object_meta import settle_name, settle_namespace
 from kaa.server.patching import patch_of
 from kaa.server.registry import Registry, Write, Written
-from kaa.server.request import Attributes, Request, Response
+from kaa.server.request import Attributes, Outlet, Request, Response
 from kaa.server.storage import decode
 from kaa.server.watching import Watching
 
@@ -116,8 +116,9 @@ class Verbs:
         form = self.form(request, resource)
         content_type = stream_type(form)
         options = list_options(request)
-        chunks = await self.watching.open(resource, attributes.namespace, options, form)
-        return Response(200, b"", content_type, chunks=chunks)
+        outlet = Outlet()
+        chunks = await self.watching.open(resource, attributes.namespace, options, form, outlet)
+        return Response(200, b"", content_type, chunks=chunks, outlet=outlet)
 
     async def create(self, request: Request, attributes: Attributes, resource: Resource) -> Response:
         form = self.form(request, resource)
@@ -195,7 +196,7 @@ class Verbs:
             creating = replace(write, attributes=replace(attributes, verb="create"))
             self.authorize(creating.attributes)
             try:
-                written = await self.registry.create(resource, namespace, applier.create(), creating)
+                written = await self.registry.create(resource, namespace, applier.create(name), creating)
                 break
             except APIError as error:
                 if error.reason != "AlreadyExists":

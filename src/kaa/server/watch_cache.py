@@ -9,34 +9,28 @@ each of them moves the revision.
     entry    one object: item bytes (see storage), namespace, name, labels, selectable fields, revision
     change   one step of one object: (previous entry or None) -> (current entry or None), at a revision
     history  a kind's last changes, so that a watch can begin in the past; bounded, and `oldest` says where it begins
-    watcher  a scope, a predicate, a form to encode events in, and a bounded queue of encoded events
-
-A change is encoded once for each form that somebody watches in; the bytes are shared. A watcher whose queue is full
-is ended: its client watches again from where it was.
+    watcher  somebody who is told of a kind's changes (see watchers)
 """
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import orjson
 from sortedcontainers import SortedDict
 
 from kaa.api.errors import APIError, Cause
 from kaa.api.resource import Catalog, Resource
+from kaa.server.entries import Change, Entry
 from kaa.server.storage import REGISTRY, item_of, prefix_of, stored_rows
+from kaa.server.watchers import Watchers
 from kaa.store.store import Compacted, Event, Store
 
 HISTORY_CHANGES = 4096
 HISTORY_BYTES = 8 * 1024 * 1024
 """How much of the past each kind keeps for watches that begin there: whichever bound is met first."""
-
-WATCHER_QUEUE_EVENTS = 4096
-WATCHER_QUEUE_BYTES = 8 * 1024 * 1024
-"""How far a watcher may lag behind before it is ended."""
 
 LOAD_PAGE = 1000
 """Objects a page when the cache is filled from the store."""
@@ -51,104 +45,6 @@ FIELD_DEFAULTS = {"spec.hostNetwork": "false", "spec.unschedulable": "false", "s
 """What an absent field counts as, where that is not the empty string."""
 
 
-@dataclass(slots=True)
-class Entry:
-    """One object as the cache keeps it. Never changed after it was made."""
-
-    key: str  # `<namespace>/<name>` or the name
-    namespace: str
-    name: str
-    labels: Mapping[str, str]
-    fields: Mapping[str, str]
-    revision: int
-    create_revision: int
-    item: bytes
-
-
-@dataclass(slots=True)
-class Change:
-    revision: int
-    current: Entry | None
-    previous: Entry | None
-
-    @property
-    def size(self) -> int:
-        return len(self.current.item if self.current else b"") + len(self.previous.item if self.previous else b"")
-
-
-class Form(Protocol):
-    """How one event is written to a watcher. Compared by identity: one form a row and encoding, shared by watchers."""
-
-    def event(self, type_: str, entry: Entry, revision: int) -> bytes: ...
-
-
-Predicate = Callable[[Entry], bool]
-
-
-def transition(was_selected: bool, is_selected: bool) -> str | None:
-    """The event that a watcher sees for a change, given whether its selection held the object before and does now."""
-    if is_selected:
-        return "MODIFIED" if was_selected else "ADDED"
-    return "DELETED" if was_selected else None
-
-
-@dataclass(slots=True, eq=False)
-class Watcher:
-    """One watch. `take` waits for encoded events; an empty list from it means that the watch was ended."""
-
-    namespace: str  # "": all
-    name: str  # "": all
-    selects: Predicate | None  # None: everything in its scope
-    form: Form
-    after: int  # only changes with a later revision are seen
-    ended: bool = False
-    queue: deque[bytes] = field(default_factory=deque)
-    queued_bytes: int = 0
-    _wakeup: asyncio.Future[None] | None = None
-
-    def event_of(self, change: Change) -> tuple[str, Entry] | None:
-        """What this watcher sees of a change: the event's type, and the entry to show."""
-        current, previous = change.current, change.previous
-        selects = self.selects
-        was = previous is not None and (selects is None or selects(previous))
-        now = current is not None and (selects is None or selects(current))
-        type_ = transition(was, now)
-        shown = current if now else previous
-        return (type_, shown) if type_ is not None and shown is not None else None
-
-    def offer(self, encoded: bytes) -> None:
-        if len(self.queue) >= WATCHER_QUEUE_EVENTS or self.queued_bytes >= WATCHER_QUEUE_BYTES:
-            self.end()
-            return
-        self.queue.append(encoded)
-        self.queued_bytes += len(encoded)
-        self.wake()
-
-    def end(self) -> None:
-        self.ended = True
-        self.wake()
-
-    def wake(self) -> None:
-        if self._wakeup is not None and not self._wakeup.done():
-            self._wakeup.set_result(None)
-
-    async def wait(self) -> None:
-        """Returns when there is something to take, the watch has ended, or somebody called `wake`."""
-        if self.queue or self.ended:
-            return
-        self._wakeup = asyncio.get_running_loop().create_future()
-        try:
-            await self._wakeup
-        finally:
-            self._wakeup = None
-
-    def take(self) -> list[bytes]:
-        taken = list(self.queue)
-        self.queue.clear()
-        self.queued_bytes = 0
-        return taken
-
-
 class KindCache:
     """All objects of one kind, by key."""
 
@@ -158,7 +54,7 @@ class KindCache:
         self.history: deque[Change] = deque()
         self.oldest = revision  # a watch may begin at this revision or later
         self.changed = revision  # the last change's
-        self.watchers: dict[tuple[str, str], list[Watcher]] = {}
+        self.watchers = Watchers()
         self._history_bytes = 0
 
     def select(self, namespace: str = "", name: str = "", start: str = "") -> Iterator[Entry]:
@@ -207,37 +103,7 @@ class KindCache:
             dropped = self.history.popleft()
             self._history_bytes -= dropped.size
             self.oldest = dropped.revision
-        if self.watchers:
-            self._tell(change)
-
-    def _tell(self, change: Change) -> None:
-        entry = change.current or change.previous
-        assert entry is not None
-        encoded: dict[tuple[int, str], bytes] = {}
-        for scope in {("", ""), ("", entry.name), (entry.namespace, ""), (entry.namespace, entry.name)}:
-            for watcher in self.watchers.get(scope, ()):
-                event = watcher.event_of(change) if change.revision > watcher.after else None
-                if event is None:
-                    continue
-                type_, shown = event
-                sort = (id(watcher.form), type_)
-                if sort not in encoded:
-                    encoded[sort] = watcher.form.event(type_, shown, change.revision)
-                watcher.offer(encoded[sort])
-
-    def subscribe(self, watcher: Watcher) -> None:
-        self.watchers.setdefault((watcher.namespace, watcher.name), []).append(watcher)
-
-    def unsubscribe(self, watcher: Watcher) -> None:
-        scope = (watcher.namespace, watcher.name)
-        self.watchers[scope].remove(watcher)
-        if not self.watchers[scope]:
-            del self.watchers[scope]
-
-    def end_watchers(self) -> None:
-        for watchers in self.watchers.values():
-            for watcher in watchers:
-                watcher.end()
+        self.watchers.tell(change)
 
 
 class WatchCache:
@@ -265,7 +131,7 @@ class WatchCache:
         """Ends the watches of a kind that is no longer served, or no longer as it was."""
         kind = self._kinds.get(prefix_of(resource))
         if kind is not None:
-            kind.end_watchers()
+            kind.watchers.end()
 
     def reindex(self, resource: Resource, fields: tuple[str, ...]) -> None:
         """A custom kind was added or its selectable fields have changed: entries get these fields."""
@@ -376,7 +242,7 @@ class WatchCache:
     def close(self) -> None:
         """Ends every watch."""
         for kind in self._kinds.values():
-            kind.end_watchers()
+            kind.watchers.end()
 
 
 def too_large(revision: int, current: int) -> APIError:

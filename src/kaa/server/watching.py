@@ -14,8 +14,10 @@ from kaa.api.errors import APIError
 from kaa.api.resource import Resource
 from kaa.lib.clock import Clock
 from kaa.server.forms import AnyForm
-from kaa.server.listing import ListOptions, Scope, check_fields, check_watch, predicate_of, scope_of
-from kaa.server.watch_cache import KindCache, WatchCache, Watcher
+from kaa.server.listing import ListOptions, Scope, check_fields, check_watch, place_of, predicate_of, scope_of
+from kaa.server.request import Outlet
+from kaa.server.watch_cache import KindCache, WatchCache
+from kaa.server.watchers import Watcher, event_of
 
 BOOKMARK_SECONDS = 60.0
 """Seconds between bookmarks."""
@@ -33,19 +35,22 @@ class Watching:
         self._clock = clock
 
     async def open(
-        self, resource: Resource, namespace: str, options: ListOptions, form: AnyForm
+        self, resource: Resource, namespace: str, options: ListOptions, form: AnyForm, outlet: Outlet
     ) -> AsyncIterator[bytes]:
-        """The stream. Raises Invalid or BadRequest for wrong options, Timeout for a revision that does not come."""
+        """The stream; while it is waited for, events may come out of `outlet` instead.
+
+        Raises Invalid or BadRequest for wrong options, Timeout for a revision that does not come.
+        """
         check_watch(options)
         check_fields(resource, options.fields)
         if not options.resource_version:
             await self._cache.caught_up()
         elif options.send_initial_events:
             await self._cache.reached(options.revision)
-        return self._stream(resource, scope_of(resource, namespace, options), options, form)
+        return self._stream(resource, scope_of(resource, namespace, options), options, form, outlet)
 
     async def _stream(
-        self, resource: Resource, scope: Scope, options: ListOptions, form: AnyForm
+        self, resource: Resource, scope: Scope, options: ListOptions, form: AnyForm, outlet: Outlet
     ) -> AsyncIterator[bytes]:
         kind = self._cache.kind(resource)
         # Nothing is awaited between reading the cache and subscribing: no change falls in between.
@@ -54,15 +59,15 @@ class Watching:
             wants_state = options.revision == 0
         began = self._cache.revision
         after = began if wants_state or options.revision == 0 else options.revision
-        watcher = Watcher(scope.namespace, scope.name, predicate_of(resource, options), form, after)
+        watcher = Watcher(place_of(resource, scope, options), predicate_of(resource, options), form, after, outlet)
         try:
-            first = list(_present(kind, watcher, began) if wants_state else _missed(kind, watcher))
+            first = list(_present(kind, scope, watcher, began) if wants_state else _missed(kind, scope, watcher))
         except APIError as error:
             yield form.error(error.to_status())
             return
         if options.send_initial_events and options.bookmarks:
             first.append(form.bookmark(began, initial_events_end=True))
-        kind.subscribe(watcher)
+        kind.watchers.add(watcher)
         try:
             for chunk in _chunks(first):
                 yield chunk
@@ -70,7 +75,7 @@ class Watching:
             async for chunk in self._follow(watcher, options, form):
                 yield chunk
         finally:
-            kind.unsubscribe(watcher)
+            kind.watchers.remove(watcher)
 
     async def _follow(self, watcher: Watcher, options: ListOptions, form: AnyForm) -> AsyncIterator[bytes]:
         now = self._clock.monotonic()
@@ -95,22 +100,22 @@ class Watching:
             yield form.bookmark(max(self._cache.revision, watcher.after))
 
 
-def _present(kind: KindCache, watcher: Watcher, revision: int) -> Iterator[bytes]:
-    for entry in kind.select(watcher.namespace, watcher.name if watcher.namespace else ""):
-        if watcher.name and entry.name != watcher.name:
+def _present(kind: KindCache, scope: Scope, watcher: Watcher, revision: int) -> Iterator[bytes]:
+    for entry in kind.select(scope.namespace, scope.name if scope.namespace else ""):
+        if scope.name and entry.name != scope.name:
             continue
         if watcher.selects is None or watcher.selects(entry):
             yield watcher.form.event("ADDED", entry, revision)
 
 
-def _missed(kind: KindCache, watcher: Watcher) -> Iterator[bytes]:
+def _missed(kind: KindCache, scope: Scope, watcher: Watcher) -> Iterator[bytes]:
     """What happened since the watcher's revision. Raises Expired."""
     for change in kind.since(watcher.after):
         entry = change.current or change.previous
         assert entry is not None
-        if watcher.namespace not in ("", entry.namespace) or watcher.name not in ("", entry.name):
+        if scope.namespace not in ("", entry.namespace) or scope.name not in ("", entry.name):
             continue
-        event = watcher.event_of(change)
+        event = event_of(change, watcher.selects)
         if event is not None:
             yield watcher.form.event(*event, change.revision)
 

@@ -106,7 +106,7 @@ async def test_watchers_share_an_event_and_a_slow_one_is_ended(server, client, m
     slow = (await server.handle(Request("GET", CONFIG_MAPS, parameters))).chunks
     first = asyncio.ensure_future(anext(slow))
     await asyncio.sleep(0)
-    (watcher,) = next(iter(kind.watchers.values()))
+    (watcher,) = kind.watchers
     await client.create(config_map("a"), "default")
     await first
     watcher.queued_bytes = 1 << 40  # as if the client had stopped reading
@@ -115,7 +115,7 @@ async def test_watchers_share_an_event_and_a_slow_one_is_ended(server, client, m
     assert watcher.ended
     with pytest.raises(StopAsyncIteration):
         await anext(slow)
-    assert kind.watchers == {}
+    assert not list(kind.watchers)
 
 
 def test_bookmarks_and_the_time_limit():

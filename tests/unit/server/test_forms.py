@@ -16,7 +16,8 @@ from kaa.server.listing import decode_token, encode_token
 from kaa.server.negotiation import JSON, PROTOBUF, Accepted, accepted, plain_encoding, status_encoding
 from kaa.server.request import Request
 from kaa.server.storage import at_revision, decode, encode, item_of
-from kaa.server.watch_cache import selected_fields, split_key, transition
+from kaa.server.watch_cache import selected_fields, split_key
+from kaa.server.watchers import transition
 
 CONFIG_MAP = builtin_catalog().named("ConfigMap")
 

@@ -13,9 +13,11 @@ from kaa.lib.clock import Clock, rfc3339
 from kaa.server.custom.rows import rows_of
 from kaa.server.custom.status import conflict_with, is_established, terminating_status, wanted_status
 from kaa.server.deletion import CUSTOM_CLEANUP, DeleteOptions
+from kaa.server.entries import Entry
 from kaa.server.registry import Change, Registry, server_write
 from kaa.server.storage import decode
-from kaa.server.watch_cache import Entry, WatchCache, Watcher
+from kaa.server.watch_cache import WatchCache
+from kaa.server.watchers import Place, Watcher
 
 log = logging.getLogger(__name__)
 
@@ -53,8 +55,8 @@ class Definitions:
     async def run(self) -> None:
         """Until cancelled."""
         kind = self._cache.kind(self._row)
-        watcher = Watcher("", "", None, _Names(), self._cache.revision)
-        kind.subscribe(watcher)
+        watcher = Watcher(Place(), None, _Names(), self._cache.revision)
+        kind.watchers.add(watcher)
         self._waiting.update(entry.name for entry in kind.select())
         try:
             while not watcher.ended:
@@ -65,7 +67,7 @@ class Definitions:
                 if not self._waiting:
                     await watcher.wait()
         finally:
-            kind.unsubscribe(watcher)
+            kind.watchers.remove(watcher)
 
     async def _reconcile(self, name: str, watcher: Watcher) -> None:
         entry: Entry | None = self._cache.kind(self._row).entries.get(name)

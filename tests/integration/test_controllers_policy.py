@@ -1,13 +1,25 @@
 """Quotas, budgets, roles and other rules of a cluster, against the real server, in one process and in virtual time."""
 
 import asyncio
+from base64 import b64decode, b64encode
+from datetime import timedelta
+from pathlib import Path
+from random import Random
+from tempfile import TemporaryDirectory
 from typing import Any
 
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from tests.integration.controlled import running, virtual
 
 from kaa.api.errors import APIError
 from kaa.api.objects import condition
+from kaa.cluster.certificates import make_authority
+from kaa.controllers.certificate_authority import FileAuthority
 from kaa.controllers.runtime import run_controller_manager
+from kaa.lib.clock import VirtualClock
 
 
 @virtual
@@ -103,3 +115,67 @@ async def test_of_two_managers_one_works() -> None:
         for manager in managers.values():
             manager.cancel()
         await asyncio.wait(managers.values())
+
+
+@virtual
+async def test_a_kubelet_gets_its_certificate() -> None:
+    """Once approved, signed by the cluster's authority, and good for a client of that name."""
+    with TemporaryDirectory() as directory:
+        clock = VirtualClock(seed=1)
+        pki = Path(directory)
+        authority = make_authority("kubernetes", clock.now(), Random(1))
+        (pki / "ca.crt").write_bytes(authority.certificate)
+        (pki / "ca.key").write_bytes(authority.key)
+        async with running(authority=FileAuthority(pki / "ca.crt", pki / "ca.key", clock)) as cluster:
+            key = ec.generate_private_key(ec.SECP256R1())
+            subject = [
+                x509.NameAttribute(NameOID.ORGANIZATION_NAME, "system:nodes"),
+                x509.NameAttribute(NameOID.COMMON_NAME, "system:node:n1"),
+            ]
+            builder = x509.CertificateSigningRequestBuilder().subject_name(x509.Name(subject))
+            pem = builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+            spec = {
+                "signerName": "kubernetes.io/kube-apiserver-client-kubelet",
+                "request": b64encode(pem).decode(),
+                "usages": ["digital signature", "client auth"],
+                "expirationSeconds": 3600,
+            }
+            csr = {"apiVersion": "certificates.k8s.io/v1", "kind": "CertificateSigningRequest"}
+            made = await cluster.client.create({**csr, "metadata": {"name": "n1"}, "spec": spec})
+            approval = {"type": "Approved", "status": "True", "reason": "ByHand", "message": "why not"}
+            await cluster.client.update({**made, "status": {"conditions": [approval]}}, "approval")
+
+            async def signed() -> Any:
+                found = await cluster.client.get("CertificateSigningRequest", "n1")
+                return (found.get("status") or {}).get("certificate")
+
+            certificate = x509.load_pem_x509_certificate(b64decode(await cluster.until(signed, "signed", 5)))
+            certificate.verify_directly_issued_by(x509.load_pem_x509_certificate(authority.certificate))
+            assert certificate.subject.rfc4514_string() == "CN=system:node:n1,O=system:nodes"
+            assert certificate.not_valid_after_utc - certificate.not_valid_before_utc == timedelta(hours=1)
+            usage = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+            assert list(usage) == [ExtendedKeyUsageOID.CLIENT_AUTH]
+
+
+@virtual
+async def test_a_secret_gets_a_lasting_token() -> None:
+    """As long as its account is there: a new account of that name is another one."""
+    async with running(sign_token=lambda claims: f"token of {claims['sub']}") as cluster:
+        account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "robot", "namespace": "default"}}
+        await cluster.client.create(account)
+        metadata: dict[str, Any] = {"name": "old", "namespace": "default"}
+        metadata["annotations"] = {"kubernetes.io/service-account.name": "robot"}
+        secret = {"apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/service-account-token"}
+        await cluster.client.create({**secret, "metadata": metadata})
+
+        async def filled() -> Any:
+            return ((await cluster.client.get("Secret", "old", "default")).get("data") or {}).get("token")
+
+        token = await cluster.until(filled, "filled", 5)
+        assert b64decode(token) == b"token of system:serviceaccount:default:robot"
+        await cluster.client.delete("ServiceAccount", "robot", "default")
+
+        async def gone() -> bool:
+            return not (await cluster.client.list("Secret", "default")).items
+
+        await cluster.until(gone, "gone", 5)

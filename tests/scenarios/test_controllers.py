@@ -5,7 +5,7 @@ settled world yields no more actions, and the order in which objects are known d
 """
 
 import random
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,20 @@ from tests.scenarios.world import NOW, World, told
 from kaa.controllers import Options, all_controllers
 from kaa.controllers.actions import RecordEvent, RequeueAfter
 
-OPTIONS = Options(root_ca_pem="the CA", cluster_cidr="10.244.0.0/22")
+
+class Authority:
+    """Writes what it was asked for, instead of a certificate."""
+
+    def sign(self, request_pem: bytes, usages: tuple[str, ...], seconds: int, now: datetime) -> bytes:
+        return f"{len(request_pem)} bytes for {', '.join(usages)}, {seconds} s".encode()
+
+
+OPTIONS = Options(
+    root_ca_pem="the CA",
+    cluster_cidr="10.244.0.0/22",
+    sign_token=lambda claims: f"token of {claims['sub']}",
+    authority=Authority(),
+)
 FILES = sorted((Path(__file__).parent / "controllers").glob("*.yaml"))
 ROUNDS = 10
 """Reconciles that a world may need to settle when nothing else happens in it."""

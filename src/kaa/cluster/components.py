@@ -7,7 +7,9 @@ from kaa.cluster.agent import AgentOptions, client_from, host_netns_path, run_ag
 from kaa.cluster.spec import ClusterSpec, NodeSpec
 from kaa.cluster.uvloop_runner import run_until_signal
 from kaa.controllers import Options as ControllerOptions
+from kaa.controllers.certificate_authority import FileAuthority
 from kaa.controllers.runtime import run_controller_manager
+from kaa.controllers.service_account_token import sign_with
 from kaa.lib.clock import WallClock
 from kaa.server.main import ServerOptions, run_apiserver
 
@@ -55,11 +57,15 @@ def _run_controllers(spec: ClusterSpec) -> None:
 
     from kaa.scheduler.loop import run_scheduler  # numpy: only this process needs it
 
-    authority = (spec.data_dir / "pki" / "ca.crt").read_text()
-    options = ControllerOptions(cluster_cidr=spec.pod_cidr, root_ca_pem=authority)
+    pki, clock = spec.data_dir / "pki", WallClock()
+    options = ControllerOptions(
+        cluster_cidr=spec.pod_cidr,
+        root_ca_pem=(pki / "ca.crt").read_text(),
+        sign_token=sign_with(pki / "sa.key"),
+        authority=FileAuthority(pki / "ca.crt", pki / "ca.key", clock),
+    )
 
     async def run() -> None:
-        clock = WallClock()
         manager = client_from(spec.directory / "controller-manager.kubeconfig")
         scheduler = client_from(spec.directory / "scheduler.kubeconfig")
         try:

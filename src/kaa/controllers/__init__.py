@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from kaa.controllers import (
+    certificate_cleaning,
+    certificate_signing,
     clusterrole_aggregation,
     cronjob,
     daemonset,
@@ -14,6 +16,7 @@ from kaa.controllers import (
     disruption,
     endpoints,
     endpointslice,
+    endpointslice_mirroring,
     job,
     node_ipam,
     node_lifecycle,
@@ -22,10 +25,12 @@ from kaa.controllers import (
     replicaset,
     root_ca,
     service_account,
+    service_account_token,
     statefulset,
     taint_eviction,
     ttl_after_finished,
 )
+from kaa.controllers.certificate_approval import CertificateApproval
 from kaa.controllers.controller import Controller
 from kaa.controllers.garbage_collector import GarbageCollector
 from kaa.controllers.namespace import NamespaceDeletion
@@ -35,9 +40,11 @@ from kaa.controllers.resource_quota import ResourceQuotaUsage
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What differs between clusters. An empty text turns the controller that needs it off."""
+    """What differs between clusters. What is empty turns the controller that needs it off."""
 
     root_ca_pem: str = ""
+    sign_token: service_account_token.Sign | None = None  # for tokens in Secrets
+    authority: certificate_signing.Authority | None = None  # signs certificate requests
     cluster_cidr: str = ""
     node_grace_seconds: float = node_lifecycle.GRACE_SECONDS
 
@@ -45,6 +52,7 @@ class Options:
 def all_controllers(options: Options) -> list[Controller]:
     """Every row."""
     rows = [
+        certificate_cleaning.CONTROLLER,
         clusterrole_aggregation.CONTROLLER,
         cronjob.CONTROLLER,
         daemonset.controller(),
@@ -52,6 +60,7 @@ def all_controllers(options: Options) -> list[Controller]:
         disruption.CONTROLLER,
         endpoints.CONTROLLER,
         endpointslice.CONTROLLER,
+        endpointslice_mirroring.CONTROLLER,
         job.CONTROLLER,
         node_lifecycle.controller(options.node_grace_seconds),
         pod_gc.controller(),
@@ -64,10 +73,19 @@ def all_controllers(options: Options) -> list[Controller]:
     ]
     if options.root_ca_pem:
         rows.append(root_ca.controller(options.root_ca_pem))
+    if options.sign_token is not None:
+        rows.append(service_account_token.controller(options.sign_token, options.root_ca_pem))
+    if options.authority is not None:
+        rows.append(certificate_signing.controller(options.authority))
     if options.cluster_cidr:
         rows.append(node_ipam.controller(options.cluster_cidr))
     return rows
 
 
-PROGRAMS: tuple[Callable[[Context], Program], ...] = (GarbageCollector, NamespaceDeletion, ResourceQuotaUsage)
+PROGRAMS: tuple[Callable[[Context], Program], ...] = (
+    CertificateApproval,
+    GarbageCollector,
+    NamespaceDeletion,
+    ResourceQuotaUsage,
+)
 """Every program: see `program.py`."""

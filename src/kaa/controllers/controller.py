@@ -12,8 +12,8 @@ reads only `view`, never waits, never retries, and yields nothing once things ar
 where a row has one, is called for a key whose object does not exist. Everything else is the runtime's.
 """
 
-from collections.abc import Callable, Generator, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol, TypeAlias
 
@@ -91,6 +91,8 @@ class Controller:
     watches: tuple[Watch, ...] = ()
     reads: tuple[str, ...] = ()  # kinds that are looked at, but whose changes start nothing
     indexes: tuple[Index, ...] = ()
+    field_selectors: Mapping[str, str] = field(default_factory=dict)
+    """By kind: all that this row, and every other row, sees of it. Saves a cache of what nobody reads."""
     gone: Gone | None = None
     workers: int = 5
     resync_seconds: float = 0.0  # reconcile each object at least so often; 0: only on changes

@@ -36,6 +36,7 @@ def controller(ca_pem: str) -> Controller:
         name="root-ca-publisher",
         kind="Namespace",
         watches=(in_namespace("ConfigMap", name=NAME),),
+        field_selectors={"ConfigMap": f"metadata.name={NAME}"},
         reconcile=reconcile,
     )
 

@@ -3,14 +3,18 @@
 import importlib
 import pkgutil
 
+from tests.scenarios.test_controllers import Authority
+
 import kaa.controllers
 from kaa.controllers import PROGRAMS, Options, all_controllers
 from kaa.controllers.controller import Controller
 
+OPTIONS = Options(root_ca_pem="x", cluster_cidr="10.0.0.0/16", sign_token=str, authority=Authority())
+
 
 def test_every_row_in_the_room_is_listed() -> None:
     """A controller whose file exists but which nobody runs would be silently missing."""
-    listed = {row.name for row in all_controllers(Options(root_ca_pem="x", cluster_cidr="10.0.0.0/16"))}
+    listed = {row.name for row in all_controllers(OPTIONS)}
     modules = [
         importlib.import_module(f"kaa.controllers.{module.name}")
         for module in pkgutil.iter_modules(kaa.controllers.__path__)
@@ -24,6 +28,6 @@ def test_every_row_in_the_room_is_listed() -> None:
 
 def test_names_are_unique() -> None:
     """They appear in logs and metrics."""
-    names = [row.name for row in all_controllers(Options(root_ca_pem="x", cluster_cidr="10.0.0.0/16"))]
+    names = [row.name for row in all_controllers(OPTIONS)]
     assert len(names) == len(set(names))
-    assert len(PROGRAMS) == 3
+    assert len(PROGRAMS) == 4

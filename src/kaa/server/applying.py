@@ -9,6 +9,7 @@ from kaa.api.decode import IGNORE, STRICT, conform_object, duplicate_fields
 from kaa.api.errors import bad_request
 from kaa.api.objects import Object, copy_object
 from kaa.api.resource import Resource
+from kaa.api.scalars import JSON_KINDS
 from kaa.api.schema import builtin_schema
 from kaa.server.bodies import field_validation
 from kaa.server.custom.schema import unknown_metadata
@@ -35,15 +36,14 @@ def configuration(request: Request, attributes: Attributes, resource: Resource, 
         raise bad_request("metadata must be an object")
     if metadata.get("managedFields") is not None:
         raise bad_request("metadata.managedFields must be nil")
-    if config.get("apiVersion") != resource.api_version:
-        why = f"Specified patch version: {config.get('apiVersion')}, expected: {resource.api_version}"
-        raise bad_request(f"Incorrect version specified in apply patch. {why}")
-    settle_name(config, attributes.name)
-    settle_namespace(config, resource, attributes.namespace)
     unknown = _unknown_fields(config, resource)
     if unknown:
         raise untyped(config, resource, _listed([f".{path}: field not declared in schema" for path in unknown]))
     conform_object(config, resource.api_version, resource.kind, field_validation=IGNORE)
+    # The configuration itself stays as it came: messages show it so.
+    settled = {"metadata": dict(metadata)}
+    settle_name(settled, attributes.name)
+    settle_namespace(settled, resource, attributes.namespace)
     return config
 
 

@@ -7,7 +7,7 @@ by itself own nothing.
 from dataclasses import dataclass
 
 from kaa.api.decode import IGNORE
-from kaa.api.errors import APIError, Cause, bad_request
+from kaa.api.errors import APIError, Cause, FieldError, bad_request, invalid
 from kaa.api.managed_fields import apply as server_side
 from kaa.api.managed_fields.changes import Difference, InVersion, Writer, after_write, difference_of
 from kaa.api.managed_fields.client_side import KUBECTL, may_be_taken, refresh_annotation
@@ -78,7 +78,9 @@ class FieldManagers:
         return Applier(self, resource, view_for(resource, subresource), writer, config, force)
 
     def _writer(self, request: Request, resource: Resource, subresource: str) -> Writer:
-        return Writer(manager_of(request), resource.api_version, subresource, rfc3339(self._clock.now()))
+        # Through a Scale, which has no such field of its own, upstream loses the time; so the entry has none.
+        now = "" if subresource == "scale" else rfc3339(self._clock.now())
+        return Writer(manager_of(request), resource.api_version, subresource, now)
 
     def shape(self, resource: Resource) -> Fields:
         if resource.schema is None:
@@ -181,18 +183,25 @@ class Applier:
         new = {key: value for key, value in live.items() if key not in before} | applied.object
         server_written = {k: v for k, v in live["metadata"].items() if k not in before["metadata"]}
         new["metadata"] = server_written | (applied.object.get("metadata") or {})
-        for key in ("uid", "resourceVersion"):
-            if self.config["metadata"].get(key):
-                new["metadata"][key] = self.config["metadata"][key]  # a precondition
+        self._check_uid(live)
+        if self.config["metadata"].get("resourceVersion"):
+            new["metadata"]["resourceVersion"] = self.config["metadata"]["resourceVersion"]  # a precondition
         if self.writer.manager == KUBECTL:
             new = refresh_annotation(new, self.config)
         return self._finished(new, applied.entries)
 
-    def create(self) -> Object:
+    def create(self, name: str) -> Object:
         """The object where there was none. Raises BadRequest."""
         applied = self._applied({}, [], None)
-        metadata = {**self.config["metadata"]}
-        return self._finished({**self.config, "metadata": metadata}, applied.entries)
+        metadata = {key: value for key, value in self.config["metadata"].items() if key != "resourceVersion"}
+        return self._finished({**self.config, "metadata": metadata | {"name": name}}, applied.entries)
+
+    def _check_uid(self, live: Object) -> None:
+        """Raises Invalid for a configuration of another object of the same name."""
+        uid = self.config["metadata"].get("uid")
+        if uid and uid != live["metadata"]["uid"]:
+            error = FieldError("FieldValueInvalid", "metadata.uid", f'Invalid value: "{uid}": field is immutable')
+            raise invalid(self.resource.kind, self.resource.group, live["metadata"]["name"], [error])
 
     def _finished(self, new: Object, entries: list[Entry]) -> Object:
         new = conform(new, self.resource, IGNORE, [])

@@ -217,9 +217,9 @@ async def test_an_apply_may_say_which_object_it_means(apply):
     code, refused = await apply({**config, "metadata": {**config["metadata"], "uid": "x"}})
     assert (code, "uid mismatch" in refused["message"]) == (409, True)
     _, made = await apply(config)
-    for precondition in ({"uid": "x"}, {"resourceVersion": "1"}):
-        code, refused = await apply({**config, "metadata": {**config["metadata"], **precondition}})
-        assert (code, refused["reason"]) == (409, "Conflict")
+    for precondition, code, reason in (({"uid": "x"}, 422, "Invalid"), ({"resourceVersion": "1"}, 409, "Conflict")):
+        answer = await apply({**config, "metadata": {**config["metadata"], **precondition}})
+        assert (answer[0], answer[1]["reason"]) == (code, reason)
     same = {key: made["metadata"][key] for key in ("uid", "resourceVersion")}
     assert await apply({**config, "metadata": {**config["metadata"], **same}}) == (200, made)
 
@@ -242,7 +242,7 @@ async def test_dry_run_writes_nothing(send, apply):
         ({}, {"fieldManager": "x" * 129}, 422, "fieldManager: Too long: may not be more than 128 bytes"),
         ({"metadata": {"name": "other"}}, {}, 400, "the name of the object (other) does not match the name on the URL"),
         ({"metadata": {"managedFields": []}}, {}, 400, "metadata.managedFields must be nil"),
-        ({"apiVersion": "apps/v2"}, {}, 400, "Specified patch version: apps/v2, expected: apps/v1"),
+        ({"apiVersion": "apps/v2"}, {}, 400, "invalid object type: apps/v2, Kind=Deployment"),
         ({"spec": {"foo": 1}}, {}, 500, ".spec.foo: field not declared in schema"),
         (
             {"spec": {"foo": 1, "bar": 2}},

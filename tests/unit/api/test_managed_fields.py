@@ -173,9 +173,9 @@ def test_what_a_configuration_owns(shape, config, owned):
 @pytest.mark.parametrize(
     ("config", "why"),
     [
-        ({"spec": []}, ".spec: expected map, got []"),
+        ({"spec": []}, ".spec: expected map, got &{[]}"),
         ({"spec": {"containers": {}}}, None),
-        ({"spec": {"containers": {"a": 1}}}, '.spec.containers: expected list, got {"a":1}'),
+        ({"spec": {"containers": {"a": 1}}}, ".spec.containers: expected list, got &{map[a:1]}"),
         (
             {"spec": {"containers": [{"name": "a"}, {"name": "a"}]}},
             '.spec.containers: duplicate entries for key [name="a"]',

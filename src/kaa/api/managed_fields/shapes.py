@@ -41,7 +41,16 @@ class ShapeError(ValueError):
 
 
 def expected(wanted: str, value: Any) -> ShapeError:
-    return ShapeError(f"expected {wanted}, got {orjson.dumps(value).decode()}")
+    return ShapeError(f"expected {wanted}, got &{{{_go_text(value)}}}")
+
+
+def _go_text(value: Any) -> str:
+    """A value as Go prints it in upstream's message."""
+    if isinstance(value, dict):
+        return "map[" + " ".join(f"{key}:{_go_text(value[key])}" for key in sorted(value)) + "]"
+    if isinstance(value, list):
+        return "[" + " ".join(_go_text(item) for item in value) + "]"
+    return orjson.dumps(value).decode() if isinstance(value, bool) else str(value)
 
 
 class Shape:

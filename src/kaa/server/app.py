@@ -1,6 +1,7 @@
 """The API server: what every request passes through, and what lives while it runs.
 
-    request -> info -> authentication -> impersonation -> in-flight limit -> authorization -> routing -> handler
+    request -> info -> authentication -> audit -> impersonation -> in-flight limit -> authorization
+            -> routing -> handler
 
 The order is upstream's. Handlers raise APIError, which becomes a Status here and nowhere else. A transport
 (`http.py`, `inprocess.py`) calls `handle`; nothing above it knows of sockets, and nothing below of HTTP.
@@ -13,6 +14,7 @@ The order is upstream's. Handlers raise APIError, which becomes a Status here an
 
 import asyncio
 import logging
+from typing import TYPE_CHECKING
 
 from kaa.api.errors import APIError
 from kaa.api.kinds import builtin_catalog
@@ -43,6 +45,9 @@ from kaa.server.watch_cache import WatchCache
 from kaa.server.watching import Watching
 from kaa.store.store import Store, StoreFailed
 
+if TYPE_CHECKING:
+    from kaa.server.audit import Audit
+
 log = logging.getLogger(__name__)
 
 MUTATING_IN_FLIGHT = 200
@@ -54,7 +59,13 @@ READING_VERBS = frozenset({"get", "list", "watch"})
 
 class APIServer:
     def __init__(
-        self, store: Store, clock: Clock, catalog: Catalog | None = None, *, secure: SecureBy = trust_everybody
+        self,
+        store: Store,
+        clock: Clock,
+        catalog: Catalog | None = None,
+        *,
+        secure: SecureBy = trust_everybody,
+        audit: "Audit | None" = None,
     ) -> None:
         self.store = store
         self.clock = clock
@@ -66,6 +77,7 @@ class APIServer:
         self.writer = RegistryWriter(self.registry, self.catalog)
         self.health = Health()
         self.metrics = Metrics(clock)
+        self._audit = audit
         self.chain = secure(Core(clock, self.catalog, self.reader, self.writer))
         verbs = Verbs(
             self.catalog,
@@ -117,6 +129,8 @@ class APIServer:
             tasks.create_task(self.cache.run(), name="watch cache")
             tasks.create_task(self._definitions.run(), name="custom kinds")
             tasks.create_task(compact_regularly(self.store, self.clock), name="compaction")
+            if self._audit is not None:
+                tasks.create_task(self._audit.run(), name="audit log")
             if self.chain.started is not None:
                 await self.chain.started()
             if self.chain.background is not None:
@@ -141,6 +155,7 @@ class APIServer:
         """Answers any request; never raises but for cancellation."""
         began = self.clock.monotonic()
         info = request_info(request)
+        panicked = False
         try:
             response = await self._answer(request, info)
         except APIError as error:
@@ -151,15 +166,25 @@ class APIServer:
             # The edge: a fault of ours ends one request, loudly, and not the server.
             log.exception("%s %s failed", request.method, request.path)
             response = _refusal(request, APIError("InternalError", f"Internal error occurred: {error}"))
+            panicked = True
+        except asyncio.CancelledError:
+            if request.audit is not None:
+                request.audit.abandon()
+            raise
+        if request.audit is not None:
+            response = request.audit.answer(response, panicked=panicked)
         known = self.catalog.find(info.group, info.version, info.plural) is not None
         self.metrics.observe(info, known, response.status, self.clock.monotonic() - began)
         return response
 
     async def _answer(self, request: Request, info: RequestInfo) -> Response:
-        if request.user is ANONYMOUS:
-            request.user = await self.chain.authenticator.authenticate(request) or ANONYMOUS
+        await self._authenticate(request, info)
+        if self._audit is not None:
+            request.audit = self._audit.begin(request, info)
         if is_impersonating(request.headers):
             request.user = impersonate(request, self.authorize)
+            if request.audit is not None:
+                request.audit.impersonates(request.user)
         if routing.is_long_running(info):
             return await self._dispatch(request, info)
         mutating = info.is_resource and info.verb not in READING_VERBS
@@ -173,9 +198,23 @@ class APIServer:
         finally:
             self._in_flight[mutating] -= 1
 
+    async def _authenticate(self, request: Request, info: RequestInfo) -> None:
+        if request.user is not ANONYMOUS:
+            return
+        try:
+            request.user = await self.chain.authenticator.authenticate(request) or ANONYMOUS
+        except APIError as error:
+            if self._audit is not None:
+                self._audit.not_authenticated(request, info, error)
+            raise
+
     async def _dispatch(self, request: Request, info: RequestInfo) -> Response:
         attributes = attributes_of(request.user, request.path, info, self.catalog)
-        self.authorize(attributes)
+        allowed, reason = self.chain.authorizer.authorize(attributes)
+        if request.audit is not None:
+            request.audit.authorized(allowed, reason)
+        if not allowed:
+            raise forbidden(attributes, reason)
         if not info.is_resource:
             return await self._answer_path(request)
         resource = routing.find(self.catalog, info)

@@ -5,6 +5,7 @@ import gc
 from dataclasses import dataclass
 from ipaddress import IPv4Network
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from kaa.lib.clock import Clock
 from kaa.server.app import APIServer
@@ -13,6 +14,13 @@ from kaa.server.security import SecurityOptions, secure
 from kaa.server.tls import server_context
 from kaa.store.sqlite import SQLiteStore
 from kaa.store.store import Store
+
+if TYPE_CHECKING:
+    from kaa.server.audit import Audit
+
+
+class BadConfiguration(Exception):
+    """A file that the server was given is not usable. The message is for a person."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,10 +40,18 @@ class ServerOptions:
     etcd_ca_file: Path | None = None
     etcd_cert_file: Path | None = None
     etcd_key_file: Path | None = None
+    audit_policy_file: Path | None = None
+    audit_log_path: str = ""
+    audit_log_max_size_mb: int = 100
+    audit_log_max_backups: int = 100
 
 
 async def run_apiserver(options: ServerOptions, clock: Clock) -> None:
-    """Serves until cancelled, then stops cleanly. Raises StoreFailed, CannotListen: readable, for a person."""
+    """Serves until cancelled, then stops cleanly.
+
+    Raises StoreFailed, CannotListen, BadConfiguration: readable, for a person.
+    """
+    audit = audit_of(options, clock)
     pki = options.data_dir / "pki"
     security = SecurityOptions.in_directory(
         pki,
@@ -45,7 +61,7 @@ async def run_apiserver(options: ServerOptions, clock: Clock) -> None:
         token_file=options.token_file,
     )
     store = await open_store(options, clock)
-    server = APIServer(store, clock, secure=secure(security))
+    server = APIServer(store, clock, secure=secure(security), audit=audit)
     tls = server_context(pki / "apiserver.crt", pki / "apiserver.key", security.client_ca)
     http = HTTPServer(server.handle, tls)
     try:
@@ -75,6 +91,22 @@ async def open_store(options: ServerOptions, clock: Clock) -> Store:
         key_file=options.etcd_key_file,
     )
     return await EtcdStore.open(servers, clock)
+
+
+def audit_of(options: ServerOptions, clock: Clock) -> "Audit | None":
+    """None without a policy and a file to write to, as upstream. Raises BadConfiguration."""
+    if options.audit_policy_file is None or not options.audit_log_path:
+        return None
+    from kaa.server.audit import Audit
+    from kaa.server.audit.log import MEGABYTE, AuditLog, LogFile
+    from kaa.server.audit.policy import BadPolicy, read_policy
+
+    try:
+        policy = read_policy(options.audit_policy_file)
+    except BadPolicy as error:
+        raise BadConfiguration(str(error)) from None
+    file = LogFile(options.audit_log_path, options.audit_log_max_size_mb * MEGABYTE, options.audit_log_max_backups)
+    return Audit(policy, AuditLog(file, clock), clock)
 
 
 async def _stop(server: APIServer, http: HTTPServer, store: Store) -> None:

@@ -10,7 +10,7 @@ from kaa.cluster.certificates import ADMIN, ensure_kubeconfig, ensure_pki
 from kaa.cluster.spec import ClusterError
 from kaa.lib.clock import WallClock
 from kaa.server.http import CannotListen
-from kaa.server.main import ServerOptions, run_apiserver
+from kaa.server.main import BadConfiguration, ServerOptions, run_apiserver
 from kaa.store.store import StoreFailed
 
 EXISTING_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -26,6 +26,10 @@ EXISTING_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option("--etcd-cafile", type=EXISTING_FILE, help="Who signs etcd's certificates.")
 @click.option("--etcd-certfile", type=EXISTING_FILE, help="The client certificate for etcd.")
 @click.option("--etcd-keyfile", type=EXISTING_FILE)
+@click.option("--audit-policy-file", type=EXISTING_FILE, help="What of which requests goes into the audit log.")
+@click.option("--audit-log-path", default="", metavar="FILE", help="The audit log; `-` is standard output.")
+@click.option("--audit-log-maxsize", default=100, show_default=True, type=click.IntRange(1), metavar="MB")
+@click.option("--audit-log-maxbackup", default=100, show_default=True, type=click.IntRange(0), help="0 keeps all.")
 def command(
     data_dir: Path,
     secure_port: int,
@@ -36,6 +40,10 @@ def command(
     etcd_cafile: Path | None,
     etcd_certfile: Path | None,
     etcd_keyfile: Path | None,
+    audit_policy_file: Path | None,
+    audit_log_path: str,
+    audit_log_maxsize: int,
+    audit_log_maxbackup: int,
 ) -> None:
     """Run the API server in the foreground.
 
@@ -58,10 +66,14 @@ def command(
         etcd_ca_file=etcd_cafile,
         etcd_cert_file=etcd_certfile,
         etcd_key_file=etcd_keyfile,
+        audit_policy_file=audit_policy_file,
+        audit_log_path=audit_log_path,
+        audit_log_max_size_mb=audit_log_maxsize,
+        audit_log_max_backups=audit_log_maxbackup,
     )
     try:
         run_foreground(lambda: run_apiserver(options, clock))
-    except* (StoreFailed, CannotListen) as group:
+    except* (StoreFailed, CannotListen, BadConfiguration) as group:
         raise ClusterError("; ".join(str(error) for error in group.exceptions)) from None
 
 

@@ -330,6 +330,16 @@ def workload(**spec: Any) -> Object:
     return {"spec": {"selector": {"matchLabels": {"a": "b"}}, "template": TEMPLATE} | spec}
 
 
+def test_a_stateful_sets_claims_are_volumes_of_its_pods() -> None:
+    """A container may mount what a claim template will make, and nothing else that is not there."""
+    mounts = [{"name": "data", "mountPath": "/data"}, {"name": "absent", "mountPath": "/absent"}]
+    container = {"name": "c", "image": "i", "volumeMounts": mounts}
+    template = {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [container]}}
+    claim = {"metadata": {"name": "data"}, "spec": {"accessModes": ["ReadWriteOnce"]}}
+    found = errors("StatefulSet", workload(template=template, volumeClaimTemplates=[claim]))
+    assert found == ['spec.template.spec.containers[0].volumeMounts[1].name: Not found: "absent"']
+
+
 MISMATCH = 'spec.template.metadata.labels: Invalid value: {"a":"b"}: `selector` does not match template `labels`'
 
 

@@ -152,10 +152,27 @@ DAEMON_SET = workload(
         "updateStrategy": {"type": (REQUIRED, one_of("RollingUpdate", "OnDelete")), "rollingUpdate": ROLLING_UPDATE},
     },
 )
+CHECK_TEMPLATE = compile_rules(TEMPLATE)
+
+
+def template_with_claims(spec: Any, path: str, errors: Errors) -> None:
+    """The template of a pod that has, beside its own volumes, one for each claim."""
+    template = spec.get("template") or {}
+    pod = template.get("spec")
+    claims = [name for claim in spec.get("volumeClaimTemplates") or () if (name := at(claim, "metadata.name"))]
+    if pod and claims:
+        own = [volume for volume in pod.get("volumes") or () if volume.get("name") not in claims]
+        volumes = own + [{"name": name, "emptyDir": {}} for name in claims]
+        template = {**template, "spec": {**pod, "volumes": volumes}}
+    if template:
+        CHECK_TEMPLATE(template, f"{path}.template", errors)
+
+
 STATEFUL_SET = workload(
     "StatefulSet",
     "statefulset",
     {
+        "template": REQUIRED,
         "podManagementPolicy": (REQUIRED, one_of("OrderedReady", "Parallel")),
         "updateStrategy": {
             "type": (REQUIRED, one_of("RollingUpdate", "OnDelete")),
@@ -168,6 +185,7 @@ STATEFUL_SET = workload(
         "ordinals": {"start": not_negative},
     },
     rolling_or_not("updateStrategy", "OnDelete"),
+    template_with_claims,
 )
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import yaml
 
-from tests.e2e.objects import container, pod
+from tests.e2e.objects import container, deployment, pod
 from tests.e2e.registry import registry_with
-from tests.e2e.running import IMAGE, ROOT, RunningCluster
+from tests.e2e.running import IMAGE, ROOT, RunningCluster, eventually, load_image, new_cluster
 
 
 def test_up_again_changes_nothing(cluster: RunningCluster) -> None:
@@ -72,6 +72,30 @@ def test_images_are_pulled_through_the_hosts_network(cluster: RunningCluster, na
     gone = cluster.kaa("image", "pull", "--name", "e2e", f"{registry}/tool:1", check=False)
     assert gone.returncode == 1
     assert "Traceback" not in gone.stderr
+
+
+def test_stop_snapshot_and_restore(tmp_path: Path) -> None:
+    """A stopped cluster goes on from its files; a snapshot puts its objects back, and their pods run again."""
+    kept = new_cluster("kept", tmp_path)
+    snapshot = str(tmp_path / "objects.snapshot")
+    try:
+        kept.up()
+        load_image(kept, tmp_path)
+        eventually(lambda: kept.get("serviceaccount", "default"), "default ServiceAccount")
+        kept.apply(deployment("web", "default", 1))
+        kept.kubectl("rollout", "status", "deployment/web", "--timeout=60s")
+        assert kept.kaa("snapshot", "save", snapshot, "--name", "kept").stdout.startswith("Saved ")
+        running = kept.kaa("snapshot", "restore", snapshot, "--name", "kept", check=False)
+        assert running.returncode == 1
+        kept.kubectl("delete", "deployment", "web")
+        kept.kaa("stop", "--name", "kept")
+        assert {row["state"] for row in kept.status()["components"]} == {"stopped"}
+        assert kept.kaa("list").stdout.startswith("kept\tstopped\t")
+        kept.kaa("snapshot", "restore", snapshot, "--name", "kept")
+        kept.up()
+        kept.kubectl("rollout", "status", "deployment/web", "--timeout=60s")
+    finally:
+        kept.down()
 
 
 def test_a_file_that_is_no_image(cluster: RunningCluster, tmp_path: Path) -> None:

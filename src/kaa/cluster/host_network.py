@@ -21,7 +21,7 @@ def create(spec: ClusterSpec) -> None:
 
     An `unreachable` route takes what no better route takes: without it such a packet would leave by the default route.
     """
-    commands = [] if Path(f"/sys/class/net/{spec.bridge}").exists() else [f"link add {spec.bridge} type bridge"]
+    commands = [] if _has_bridge(spec) else [f"link add {spec.bridge} type bridge"]
     configure(
         [
             *commands,
@@ -71,6 +71,10 @@ def remove(spec: ClusterSpec) -> None:
         _close_way_out(spec)
 
 
+def _has_bridge(spec: ClusterSpec) -> bool:
+    return Path(f"/sys/class/net/{spec.bridge}").exists()
+
+
 def _links(spec: ClusterSpec) -> Iterable[str]:
     return (path.name for path in Path("/sys/class/net").glob(f"{spec.bridge}n*"))
 
@@ -96,8 +100,8 @@ def _open_way_out(spec: ClusterSpec) -> None:
 
 def _close_way_out(spec: ClusterSpec) -> None:
     _nft(f"add table ip {spec.nft_table}\ndelete table ip {spec.nft_table}")
-    others = [other for other in load_all() if other.name != spec.name and not other.isolated]
-    if not others and _saved().exists():
+    others = (other for other in load_all() if other.name != spec.name and not other.isolated)
+    if not any(_has_bridge(other) for other in others) and _saved().exists():
         before = json.loads(_saved().read_text())["net.ipv4.ip_forward"]
         if IP_FORWARD.read_text().strip() != before:
             IP_FORWARD.write_text(before)

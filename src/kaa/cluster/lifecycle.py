@@ -140,20 +140,25 @@ def _last_lines(spec: ClusterSpec, count: int = 12) -> str:
     return "(no log)"
 
 
-def down(spec: ClusterSpec, say: Say) -> None:
-    """Ends and removes everything of the cluster, whatever is left of it."""
+def stop(spec: ClusterSpec, say: Say) -> None:
+    """Ends everything of the cluster that runs, whatever is left of it; `start` goes on from its files."""
     say("Stopping components")
     supervisor = supervisor_of(spec)
     if supervisor is not None:
         end([supervisor], STOP_SECONDS)
     end(component_processes(spec), STOP_SECONDS)
-    say("Removing nodes")
+    say("Ending nodes")
     for node in spec.nodes:
         node_namespace.end_init(spec, node)
     groups = cgroups.detect()
     groups.remove(spec.cgroup)
     groups.remove_empty(str(Path(spec.cgroup).parent))
     host_network.remove(spec)
+
+
+def down(spec: ClusterSpec, say: Say) -> None:
+    """Ends and removes everything of the cluster."""
+    stop(spec, say)
     say("Removing files")
     remove_context(user_kubeconfig(), spec.context)
     shutil.rmtree(spec.directory)

@@ -2,6 +2,7 @@
 
 COMMANDS = {
     "up": "up",
+    "stop": "stop",
     "down": "down",
     "status": "status",
     "list": "list",

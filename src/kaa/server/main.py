@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import logging
 from dataclasses import dataclass
 from ipaddress import IPv4Network
 from pathlib import Path
@@ -14,6 +15,8 @@ from kaa.server.security import SecurityOptions, secure
 from kaa.server.tls import server_context
 from kaa.store.sqlite import SQLiteStore
 from kaa.store.store import Store
+
+log = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     from kaa.server.audit import Audit
@@ -67,6 +70,7 @@ async def run_apiserver(options: ServerOptions, clock: Clock) -> None:
     try:
         await server.start()
         await http.start(options.bind_addresses, options.secure_port)
+        log.info("serving on port %d of %s", options.secure_port, ", ".join(options.bind_addresses))
         # What has been loaded by now stays: the collector need not look at it again.
         gc.collect()
         gc.freeze()

@@ -12,7 +12,7 @@ from kaa.api.objects import Object
 from kaa.api.resource import Resource
 from kaa.server.negotiation import check_size
 from kaa.server.request import Request
-from kaa.server.request_info import TRUE
+from kaa.server.request_info import TRUE, parse_int64
 
 FIELD_VALIDATIONS = (IGNORE, WARN, STRICT)
 
@@ -72,7 +72,7 @@ def decode_options(request: Request) -> Object:
     for key, value in request.query:
         match key:
             case "gracePeriodSeconds":
-                options[key] = _integer(key, value)
+                options[key] = parse_int64(value)
             case "propagationPolicy":
                 options[key] = value
             case "orphanDependents":
@@ -80,10 +80,3 @@ def decode_options(request: Request) -> Object:
             case "dryRun":
                 options.setdefault(key, []).append(value)
     return options
-
-
-def _integer(name: str, text: str) -> int:
-    try:
-        return int(text)
-    except ValueError:
-        raise bad_request(f'unable to convert "{text}" of {name} to an integer') from None

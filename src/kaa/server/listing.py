@@ -12,6 +12,7 @@ Source: API concepts, "Resource versions" and "Retrieving large results sets in 
 
 import base64
 import binascii
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -25,7 +26,7 @@ from kaa.api.resource import Resource
 from kaa.api.selectors import EVERYTHING, FieldSelector, FieldTerm, Selector, parse_field_selector, parse_label_selector
 from kaa.server.entries import Entry
 from kaa.server.request import Request
-from kaa.server.request_info import TRUE
+from kaa.server.request_info import INT64_BOUND, TRUE, parse_int64
 from kaa.server.storage import prefix_of
 from kaa.server.watch_cache import KindCache, WatchCache, entry_of
 from kaa.server.watchers import Place, Predicate
@@ -33,6 +34,9 @@ from kaa.store.store import Compacted, FutureRevision, Store
 
 STORE_PAGE = 500
 """Objects read from the store at a time for a list of the past."""
+
+MAX_LIMIT = INT64_BOUND - 2
+"""A page with one object more than asked for is still a number of objects."""
 
 ANY_FIELDS = FieldSelector()
 
@@ -79,25 +83,22 @@ def list_options(request: Request) -> ListOptions:
     options = ListOptions(
         parse_label_selector(given.get("labelSelector", "")),
         parse_field_selector(given.get("fieldSelector", "")),
-        _integer(given, "limit"),
+        min(max(parse_int64(given.get("limit") or "0"), 0), MAX_LIMIT),
         given.get("continue", ""),
         given.get("resourceVersion", ""),
         given.get("resourceVersionMatch", ""),
         None if initial is None else initial in TRUE,
         given.get("allowWatchBookmarks", "false") in TRUE,
-        _integer(given, "timeoutSeconds"),
+        max(parse_int64(given.get("timeoutSeconds") or "0"), 0),
     )
-    if options.resource_version and not options.resource_version.isdecimal():
+    if options.resource_version and not is_revision(options.resource_version):
         raise _invalid("resourceVersion", f'Invalid value: "{options.resource_version}": must be an integer')
     return options
 
 
-def _integer(given: dict[str, str], name: str) -> int:
-    text = given.get(name) or "0"
-    try:
-        return max(int(text), 0)
-    except ValueError:
-        raise bad_request(f'unable to convert "{text}" of {name} to an integer') from None
+def is_revision(text: str) -> bool:
+    """Whether a resource version can be one of the store's."""
+    return re.fullmatch("[0-9]{1,19}", text) is not None and int(text) < INT64_BOUND
 
 
 def check_list(options: ListOptions) -> None:
@@ -215,10 +216,12 @@ def decode_token(token: str) -> tuple[int, str]:
     try:
         decoded = orjson.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
         revision, start = int(decoded["rv"]), str(decoded["start"])
-    except (binascii.Error, orjson.JSONDecodeError, KeyError, TypeError, ValueError) as error:
+    except (binascii.Error, orjson.JSONDecodeError, KeyError, OverflowError, TypeError, ValueError) as error:
         raise bad_request(f"continue key is not valid: {error}") from None
     if decoded.get("v") != TOKEN_VERSION or not start:
         raise bad_request("continue key is not valid: server does not recognize this encoded version")
+    if not LATEST <= revision < INT64_BOUND:
+        raise bad_request("continue key is not valid: incorrect encoded start resourceVersion (version meta.k8s.io/v1)")
     return revision, start
 
 

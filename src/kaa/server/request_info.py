@@ -9,9 +9,10 @@
 Source: upstream's RequestInfo; authorization and admission see exactly this.
 """
 
+import re
 from dataclasses import dataclass
 
-from kaa.api.errors import APIError
+from kaa.api.errors import APIError, bad_request
 from kaa.api.selectors import parse_field_selector
 from kaa.server.request import Request
 
@@ -22,6 +23,9 @@ COLLECTION_VERBS = {"get": "list", "delete": "deletecollection"}
 
 NAMESPACE_SUBRESOURCES = ("status", "finalize")
 """`/api/v1/namespaces/a/status` is a's status, where `/api/v1/namespaces/a/pods` is another resource."""
+
+INT64_BOUND = 1 << 63
+"""Integers in a query are Go's int64: from minus this on, and below it."""
 
 TRUE = ("", "1", "t", "T", "true", "TRUE", "True")
 """Values of a boolean query parameter that is given and means yes."""
@@ -44,6 +48,18 @@ class RequestInfo:
 def flag(request: Request, name: str) -> bool:
     """A boolean query parameter: absent is no, and so is `false`."""
     return any(key == name and value in TRUE for key, value in request.query)
+
+
+def parse_int64(text: str) -> int:
+    """An integer query parameter. Raises BadRequest in Go's words."""
+    problem = "invalid syntax"
+    if re.fullmatch("[+-]?[0-9]+", text):
+        # No number with more digits than these is within the bound, whatever zeros it begins with.
+        number = int(text) if len(text.lstrip("+-0")) < 20 else INT64_BOUND
+        if -INT64_BOUND <= number < INT64_BOUND:
+            return number
+        problem = "value out of range"
+    raise bad_request(f'strconv.ParseInt: parsing "{text}": {problem}')
 
 
 def request_info(request: Request) -> RequestInfo:

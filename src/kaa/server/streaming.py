@@ -19,6 +19,7 @@ from kaa.api.resource import Resource
 from kaa.server.backends import BUFFER_BYTES, Backends, Target
 from kaa.server.chain import Handler, Reader
 from kaa.server.request import Attributes, Request, Response
+from kaa.server.request_info import parse_int64
 from kaa.server.upgrade import is_upgrade, pass_through
 
 TRUE = ("", "1", "t", "T", "true", "TRUE", "True")
@@ -125,9 +126,7 @@ def log_query(request: Request, name: str) -> list[tuple[str, str]]:
         text = request.parameter(field)
         if not text:
             continue
-        if not text.lstrip("-").isdigit():
-            raise bad_request(f'strconv.ParseInt: parsing "{text}": invalid syntax')
-        if int(text) < least:
+        if parse_int64(text) < least:
             why = f"must be greater than {least - 1}" if least else "must be greater than or equal to 0"
             errors.append(FieldError("FieldValueInvalid", field, f"Invalid value: {text}: {why}"))
         query.append((field, text))

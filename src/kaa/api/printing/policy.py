@@ -90,7 +90,7 @@ WEBHOOKS = (NAME, number("Webhooks", count_of("webhooks")), AGE)
 
 def parameter_kind(policy: Object, now: datetime) -> str:
     kind = policy["spec"].get("paramKind")
-    return f"{kind['apiVersion']}/{kind['kind']}" if kind else UNSET
+    return f"{kind.get('apiVersion', '')}/{kind.get('kind', '')}" if kind else UNSET
 
 
 def parameter_reference(binding: Object, now: datetime) -> str:
@@ -116,7 +116,7 @@ CUSTOM_RESOURCE_DEFINITION = (NAME, CREATED_AT)
 
 def api_service_target(service: Object, now: datetime) -> str:
     target = service["spec"].get("service")
-    return f"{target['namespace']}/{target['name']}" if target else "Local"
+    return f"{target.get('namespace', '')}/{target.get('name', '')}" if target else "Local"
 
 
 def api_service_available(service: Object, now: datetime) -> str:

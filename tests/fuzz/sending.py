@@ -1,0 +1,114 @@
+"""A server to be hostile to, and what every answer must be.
+
+The server runs in this process on virtual time, so that what makes it wait (a revision to come) costs nothing. Its
+objects live as long as the module's tests: what one request leaves behind is there for the next.
+"""
+
+import asyncio
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from kaa.lib.clock import VirtualClock, VirtualEventLoop
+from kaa.server.app import APIServer
+from kaa.server.request import Request, Response
+from kaa.store.memory import MemoryStore
+
+PLAIN_REFUSALS = (400, 404)
+"""Answers that upstream gives as plain text too: what is no path of the API, and what is no HTTP."""
+
+WAITED_IN_VAIN = 504
+"""A revision that does not come: the one answer from 500 on that is the client's fault."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    content_type: str
+    body: bytes
+
+    @property
+    def object(self) -> Any:
+        return json.loads(self.body)
+
+
+class Victim:
+    """One server. `ask` sends a request and returns what came back, or the first piece of a stream."""
+
+    def __init__(self) -> None:
+        self._loop = VirtualEventLoop()
+        self._loop.run_until_complete(self._start())
+
+    async def _start(self) -> None:
+        self.clock = VirtualClock(seed=11)
+        self._store = MemoryStore(self.clock)
+        self.server = APIServer(self._store, self.clock)
+        await self.server.start()
+        for name in ("default", "kube-system"):
+            await self.server.writer.create("Namespace", {"metadata": {"name": name}})
+
+    def close(self) -> None:
+        self._loop.run_until_complete(self.server.stop())
+        self._loop.run_until_complete(self._store.close())
+        assert not asyncio.all_tasks(self._loop)
+        self._loop.close()
+
+    def ask(
+        self,
+        method: str,
+        path: str,
+        body: bytes | dict[str, Any] | list[Any] = b"",
+        *,
+        query: Sequence[tuple[str, str]] = (),
+        **headers: str,
+    ) -> Answer:
+        raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        return self._loop.run_until_complete(self._ask(Request(method, path, list(query), named, raw)))
+
+    async def _ask(self, request: Request) -> Answer:
+        response = await self.server.handle(request)
+        body = response.body if response.chunks is None else await _first_piece(response)
+        return Answer(response.status, response.content_type, body)
+
+    def create(self, path: str, obj: dict[str, Any]) -> None:
+        """What must be there for a test; it may be there already."""
+        answer = self.ask("POST", path, obj)
+        assert answer.status in (201, 409), answer.body
+
+    def still_serves(self) -> None:
+        """A write and a read go through."""
+        config_map = {"metadata": {"generateName": "alive-"}, "data": {"a": "b"}}
+        made = self.ask("POST", "/api/v1/namespaces/default/configmaps", config_map)
+        assert made.status == 201, made.body
+        path = f"/api/v1/namespaces/default/configmaps/{made.object['metadata']['name']}"
+        assert self.ask("GET", path).object["data"] == {"a": "b"}
+        assert self.ask("DELETE", path).status == 200
+
+
+async def _first_piece(response: Response) -> bytes:
+    assert response.chunks is not None
+    try:
+        async with asyncio.timeout(1):
+            return await anext(aiter(response.chunks), b"")
+    except TimeoutError:
+        return b""
+    finally:
+        await response.chunks.aclose()  # type: ignore[attr-defined]
+
+
+def check(answer: Answer) -> None:
+    """An answer to a hostile request is what was asked for, or a refusal that says why."""
+    assert answer.status < 500 or answer.status == WAITED_IN_VAIN, answer.body
+    if answer.status < 400:
+        return
+    if answer.content_type.startswith("text/plain"):
+        assert answer.status in PLAIN_REFUSALS, answer
+    elif answer.content_type == "application/json":
+        status = answer.object
+        assert (status["kind"], status["status"], status["code"]) == ("Status", "Failure", answer.status)
+        assert status["message"]
+    else:
+        assert answer.content_type in ("application/yaml", "application/vnd.kubernetes.protobuf")
+        assert answer.body

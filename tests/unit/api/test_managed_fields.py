@@ -317,6 +317,17 @@ def test_a_version_that_is_gone_owns_nothing():
     assert [e.manager for e in after] == ["new"]
 
 
+def test_what_is_emptied_goes():
+    """Others may own that it was there, but once all in it is dropped nothing is left to show it by."""
+    before = {"spec": {"any": {"a": 1}, "tags": ["x"]}}
+    others = after_write([], writer("other"), compare({}, {"spec": {"any": {}, "tags": []}}))
+    mine = applied(before, before, others, "me")
+    left = applied(mine.object, {"spec": {"size": 1}}, mine.entries, "me")
+    assert left.object == {"spec": {"size": 1}}
+    owners = {e.manager: e.fields for e in left.entries}
+    assert owners["other"] == {"f:spec": {".": {}, "f:any": {}, "f:tags": {}}}
+
+
 def test_dropping_an_item_drops_what_was_defaulted_in_it():
     """What others have set in it keeps a field, but an item goes with all that is in it."""
     first = applied({}, {"spec": {"parts": [{"name": "a"}, {"name": "b"}], "size": 1}}, [], "me")
@@ -325,7 +336,7 @@ def test_dropping_an_item_drops_what_was_defaulted_in_it():
     assert second.object == {"spec": {"parts": [{"name": "b", "side": "left"}]}}
 
 
-# Lists are not empty: an empty list with keys is nobody's, whoever applies it.
+# Lists and maps are not empty: an empty list with keys is nobody's, and what is emptied goes.
 names = st.sampled_from(["a", "b", "c"])
 parts = st.lists(
     st.fixed_dictionaries({"name": names}, optional={"weight": st.integers(0, 3)}),
@@ -337,15 +348,15 @@ configs = st.fixed_dictionaries(
     {},
     optional={
         "spec": st.fixed_dictionaries(
-            {},
+            {"port": st.just(1)},
             optional={
                 "size": st.integers(0, 3),
                 "tags": st.lists(names, unique=True, min_size=1, max_size=3),
                 "parts": parts,
-                "labels": st.dictionaries(names, names, max_size=3),
+                "labels": st.dictionaries(names, names, min_size=1, max_size=3),
                 "whole": st.just({"x": 1}),
                 "any": st.recursive(
-                    st.integers(0, 2), lambda inner: st.dictionaries(names, inner, max_size=2), max_leaves=4
+                    st.integers(0, 2), lambda inner: st.dictionaries(names, inner, min_size=1, max_size=2), max_leaves=4
                 ),
             },
         )

@@ -15,7 +15,7 @@ from kaa.api.errors import APIError, Cause
 from kaa.api.managed_fields.changes import METADATA_ITSELF, Compare, InVersion, Writer, after_write, without_taken
 from kaa.api.managed_fields.entries import APPLY, Entry
 from kaa.api.managed_fields.field_sets import FieldSet, difference, intersection, path_text, paths, union
-from kaa.api.managed_fields.shapes import Fields
+from kaa.api.managed_fields.shapes import Fields, without_emptied
 from kaa.api.objects import Object
 
 BEFORE_FIRST_APPLY = "before-first-apply"
@@ -89,17 +89,17 @@ def apply(
     before = next((entry for entry in entries if entry.key == mine.key), None)
     others = [entry for entry in entries if entry is not before]
     merged = shape.merge(live, config)
-    if before is not None:
-        merged = _pruned(shape, merged, before.fields, [mine, *others])
-    in_version = compare(live, merged)
+    pruned = merged if before is None else _pruned(shape, merged, before.fields, [mine, *others])
+    in_version = compare(live, pruned)
     if not force:
         found = list(_conflicts(others, in_version))
         if found:
             raise Conflict(found)
-    if merged == live:
+    made = pruned if pruned is merged else without_emptied(pruned)
+    if made == live:
         mine = replace(mine, time=before.time if before is not None else "")
     left = without_taken(others, in_version)
-    return Applied(merged, [*left, mine] if owned else left)
+    return Applied(made, [*left, mine] if owned else left)
 
 
 def _pruned(shape: Fields, merged: Object, before: FieldSet, now: list[Entry]) -> Object:

@@ -68,7 +68,7 @@ class Shape:
         raise NotImplementedError
 
     def remove(self, value: Any, node: Node) -> Any:
-        """The value without the members below the node. A list of which nothing is left is None."""
+        """The value without the members below the node; EMPTIED if that was all of it."""
         raise NotImplementedError
 
     def named(self, node: Node) -> Node:
@@ -204,10 +204,8 @@ class Fields(Shape):
             if below is None or shape is None:
                 kept[key] = item
             elif not is_member(below):
-                left = shape.remove(item, below)
-                if left is not None:
-                    kept[key] = left
-        return kept
+                kept[key] = shape.remove(item, below)
+        return kept or EMPTIED
 
     def named(self, node: Node) -> Node:
         out: Node = {}
@@ -309,7 +307,7 @@ class ItemsByKey(Shape):
                 kept.append(item)
             elif not is_member(below):
                 kept.append(self.item.remove(item, below))
-        return kept or None
+        return kept or EMPTIED
 
     def named(self, node: Node) -> Node:
         return {element: below if element == SELF else self.item.named(below) for element, below in node.items()}
@@ -377,6 +375,22 @@ class Deduced(Shape):
 
 
 DEDUCED = Deduced()
+
+
+class _Emptied(dict[str, Any]):
+    """What is left of a map or list when everything in it was taken out: it is there until it has been compared."""
+
+
+EMPTIED = _Emptied()
+
+
+def without_emptied(value: Any) -> Any:
+    """The value without what was emptied in it: somebody may own that it is there, but nobody anything in it."""
+    if isinstance(value, dict):
+        return {key: without_emptied(item) for key, item in value.items() if item is not EMPTIED}
+    if isinstance(value, list):
+        return [without_emptied(item) for item in value]
+    return value
 
 
 class _Repeated(list[Any]):

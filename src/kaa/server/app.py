@@ -14,6 +14,7 @@ The order is upstream's. Handlers raise APIError, which becomes a Status here an
 
 import asyncio
 import logging
+from collections.abc import Container
 from typing import TYPE_CHECKING
 
 from kaa.api.errors import APIError
@@ -66,13 +67,14 @@ class APIServer:
         *,
         secure: SecureBy = trust_everybody,
         audit: "Audit | None" = None,
+        outdated: Container[str] = (),
     ) -> None:
         self.store = store
         self.clock = clock
         self.catalog = catalog if catalog is not None else builtin_catalog()
         allow_custom_kinds(self.catalog)
         self.cache = WatchCache(store, self.catalog)
-        self.registry = Registry(store, self.cache, clock)
+        self.registry = Registry(store, self.cache, clock, outdated)
         self.reader = CacheReader(self.cache, self.catalog)
         self.writer = RegistryWriter(self.registry, self.catalog)
         self.health = Health()

@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import logging
+from collections.abc import Callable, Container
 from dataclasses import dataclass
 from ipaddress import IPv4Network
 from pathlib import Path
@@ -20,6 +21,7 @@ log = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     from kaa.server.audit import Audit
+    from kaa.server.encryption.store import EncryptedStore
 
 
 class BadConfiguration(Exception):
@@ -47,6 +49,7 @@ class ServerOptions:
     audit_log_path: str = ""
     audit_log_max_size_mb: int = 100
     audit_log_max_backups: int = 100
+    encryption_provider_config: Path | None = None
 
 
 async def run_apiserver(options: ServerOptions, clock: Clock) -> None:
@@ -63,8 +66,13 @@ async def run_apiserver(options: ServerOptions, clock: Clock) -> None:
         service_network=IPv4Network(options.service_cidr),
         token_file=options.token_file,
     )
-    store = await open_store(options, clock)
-    server = APIServer(store, clock, secure=secure(security), audit=audit)
+    encrypt = encryption_of(options, clock)
+    store: Store = await open_store(options, clock)
+    outdated: Container[str] = ()
+    if encrypt is not None:
+        store = encrypted = encrypt(store)
+        outdated = encrypted.outdated
+    server = APIServer(store, clock, secure=secure(security), audit=audit, outdated=outdated)
     tls = server_context(pki / "apiserver.crt", pki / "apiserver.key", security.client_ca)
     http = HTTPServer(server.handle, tls)
     try:
@@ -111,6 +119,20 @@ def audit_of(options: ServerOptions, clock: Clock) -> "Audit | None":
         raise BadConfiguration(str(error)) from None
     file = LogFile(options.audit_log_path, options.audit_log_max_size_mb * MEGABYTE, options.audit_log_max_backups)
     return Audit(policy, AuditLog(file, clock), clock)
+
+
+def encryption_of(options: ServerOptions, clock: Clock) -> "Callable[[Store], EncryptedStore] | None":
+    """What goes around the store; None without a configuration. Raises BadConfiguration."""
+    if options.encryption_provider_config is None:
+        return None
+    from kaa.server.encryption import configuration
+    from kaa.server.encryption.store import EncryptedStore
+
+    try:
+        read = configuration.read_configuration(options.encryption_provider_config, clock.random)
+    except configuration.BadConfiguration as error:
+        raise BadConfiguration(str(error)) from None
+    return lambda store: EncryptedStore(store, read)
 
 
 async def _stop(server: APIServer, http: HTTPServer, store: Store) -> None:

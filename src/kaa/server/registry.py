@@ -10,7 +10,7 @@ it is still this".
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -75,9 +75,12 @@ Change = Callable[[Object], Object]
 
 
 class Registry:
-    def __init__(self, store: Store, cache: WatchCache, clock: Clock) -> None:
+    """`outdated` holds store keys that an update writes anew even when it changes nothing."""
+
+    def __init__(self, store: Store, cache: WatchCache, clock: Clock, outdated: Container[str] = ()) -> None:
         self._store = store
         self._cache = cache
+        self._outdated = outdated
         self._clock = clock
         self._event_lease = 0
         self._event_lease_until = 0.0
@@ -191,12 +194,12 @@ class Registry:
             # Whoever gave no resourceVersion has changed nothing by it.
             new["metadata"]["resourceVersion"] = old["metadata"]["resourceVersion"]
             removed = may_be_removed(new, resource)
-            if same_but_for_times(new, old) and not removed:
+            key = prefix_of(resource) + entry.key
+            if same_but_for_times(new, old) and not removed and key not in self._outdated:
                 return Written(entry.item)
             stored = encode(resource, new)
             if write.dry_run:
                 return Written(item_of(stored, entry.revision), removed=removed)
-            key = prefix_of(resource) + entry.key
             operation: Operation = Delete(key) if removed else Put(key, stored, await self._lease_of(resource))
             transaction = await self._store.txn((Compare(key, entry.revision),), (operation,))
             committed = transaction.succeeded

@@ -30,6 +30,7 @@ EXISTING_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option("--audit-log-path", default="", metavar="FILE", help="The audit log; `-` is standard output.")
 @click.option("--audit-log-maxsize", default=100, show_default=True, type=click.IntRange(1), metavar="MB")
 @click.option("--audit-log-maxbackup", default=100, show_default=True, type=click.IntRange(0), help="0 keeps all.")
+@click.option("--encryption-provider-config", type=EXISTING_FILE, help="What is encrypted in the store, and how.")
 def command(
     data_dir: Path,
     secure_port: int,
@@ -44,6 +45,7 @@ def command(
     audit_log_path: str,
     audit_log_maxsize: int,
     audit_log_maxbackup: int,
+    encryption_provider_config: Path | None,
 ) -> None:
     """Run the API server in the foreground.
 
@@ -70,6 +72,7 @@ def command(
         audit_log_path=audit_log_path,
         audit_log_max_size_mb=audit_log_maxsize,
         audit_log_max_backups=audit_log_maxbackup,
+        encryption_provider_config=encryption_provider_config,
     )
     try:
         run_foreground(lambda: run_apiserver(options, clock))

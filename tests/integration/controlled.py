@@ -93,6 +93,7 @@ class Cluster:
             others = [c for c in pod["status"].get("conditions") or () if c["type"] != "Ready"]
             address = f"10.244.0.{int(metadata['resourceVersion']) % 250 + 1}"
             status = {**pod["status"], "phase": "Running", "conditions": [*others, ready], "podIP": address}
+            status["startTime"] = rfc3339(self.clock.now())
             await self.client.update_status({**pod, "status": {**status, "podIPs": [{"ip": address}]}})
 
     async def _end(self, pod: dict[str, Any]) -> None:

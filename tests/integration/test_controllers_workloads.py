@@ -1,8 +1,13 @@
 """DaemonSets, StatefulSets and ReplicationControllers against the real server, in one process and in virtual time."""
 
+import asyncio
 from typing import Any
 
 from tests.integration.controlled import Cluster, running, virtual
+
+from kaa.api.objects import condition
+from kaa.api.selectors import Selector
+from kaa.controllers.autoscaling_metrics import NoMetrics
 
 
 def workload(kind: str, name: str, image: str = "example/app:1", **spec: Any) -> dict[str, Any]:
@@ -112,3 +117,62 @@ async def test_a_replication_controller_keeps_its_pods() -> None:
             return bool(found["status"].get("readyReplicas") == 2)
 
         await cluster.until(ready, "two")
+
+
+class Load(NoMetrics):
+    """So much CPU in all, shared by the pods that there are."""
+
+    def __init__(self) -> None:
+        self.cluster: Cluster | None = None
+        self.millicores = 0
+
+    async def resource(self, namespace: str, selector: Selector, resource: str, container: str) -> dict[str, int]:
+        if not self.millicores or self.cluster is None:
+            return await super().resource(namespace, selector, resource, container)
+        pods = [p for p in await self.cluster.pods(namespace) if selector.matches(p["metadata"].get("labels") or {})]
+        return {pod["metadata"]["name"]: self.millicores // len(pods) for pod in pods}
+
+
+@virtual
+async def test_an_autoscaler_follows_the_load() -> None:
+    """Without metrics it says so; with load it grows to its bound; when that is gone it shrinks, but not at once."""
+    load = Load()
+    async with running(metrics=load) as cluster:
+        load.cluster = cluster
+        await cluster.add_node("node-1", cpu="64")
+        beat = asyncio.ensure_future(cluster.heartbeat("node-1"))
+        made = workload("Deployment", "web", replicas=2)
+        made["spec"]["template"]["spec"]["containers"][0]["resources"] = {"requests": {"cpu": "100m"}}
+        await cluster.client.create(made)
+        target = {"type": "Utilization", "averageUtilization": 50}
+        autoscaler = {
+            "apiVersion": "autoscaling/v2",
+            "kind": "HorizontalPodAutoscaler",
+            "metadata": {"name": "web", "namespace": "default"},
+            "spec": {
+                "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"},
+                "minReplicas": 2,
+                "maxReplicas": 9,
+                "metrics": [{"type": "Resource", "resource": {"name": "cpu", "target": target}}],
+            },
+        }
+        await cluster.client.create(autoscaler)
+
+        async def says(kind: str, reason: str) -> Any:
+            found = await cluster.client.get("HorizontalPodAutoscaler", "web", "default")
+            known = condition(found["status"].get("conditions"), kind)
+            return found if known is not None and known["reason"] == reason else None
+
+        async def sized(replicas: int) -> bool:
+            return bool((await cluster.client.get("Deployment", "web", "default"))["spec"]["replicas"] == replicas)
+
+        await cluster.until(lambda: says("ScalingActive", "FailedGetResourceMetric"), "no metrics")
+        load.millicores = 2000
+        await cluster.until(lambda: sized(9), "grown to the bound", 120)
+        found = await cluster.until(lambda: says("ScalingLimited", "TooManyReplicas"), "limited")
+        assert found["status"]["currentMetrics"][0]["resource"]["current"]["averageUtilization"] > 50
+        load.millicores = 150
+        await cluster.clock.sleep(200)
+        assert await sized(9), "the load may come back"
+        await cluster.until(lambda: sized(3), "shrunk", 200)
+        beat.cancel()

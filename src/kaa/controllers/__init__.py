@@ -4,7 +4,8 @@ A new controller is one file and one entry here; `runtime.py` runs them.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 
 from kaa.controllers import (
     certificate_cleaning,
@@ -30,9 +31,11 @@ from kaa.controllers import (
     taint_eviction,
     ttl_after_finished,
 )
+from kaa.controllers.autoscaling_metrics import MetricsSource, NoMetrics
 from kaa.controllers.certificate_approval import CertificateApproval
 from kaa.controllers.controller import Controller
 from kaa.controllers.garbage_collector import GarbageCollector
+from kaa.controllers.horizontal_pod_autoscaler import Autoscaling
 from kaa.controllers.namespace import NamespaceDeletion
 from kaa.controllers.program import Context, Program
 from kaa.controllers.resource_quota import ResourceQuotaUsage
@@ -45,6 +48,7 @@ class Options:
     root_ca_pem: str = ""
     sign_token: service_account_token.Sign | None = None  # for tokens in Secrets
     authority: certificate_signing.Authority | None = None  # signs certificate requests
+    metrics: MetricsSource = field(default_factory=NoMetrics)  # what autoscaling goes by
     cluster_cidr: str = ""
     node_grace_seconds: float = node_lifecycle.GRACE_SECONDS
 
@@ -82,10 +86,12 @@ def all_controllers(options: Options) -> list[Controller]:
     return rows
 
 
-PROGRAMS: tuple[Callable[[Context], Program], ...] = (
-    CertificateApproval,
-    GarbageCollector,
-    NamespaceDeletion,
-    ResourceQuotaUsage,
-)
-"""Every program: see `program.py`."""
+def all_programs(options: Options) -> list[Callable[[Context], Program]]:
+    """Every program: see `program.py`."""
+    return [
+        partial(Autoscaling, source=options.metrics),
+        CertificateApproval,
+        GarbageCollector,
+        NamespaceDeletion,
+        ResourceQuotaUsage,
+    ]

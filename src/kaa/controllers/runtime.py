@@ -19,7 +19,7 @@ from kaa.client.leader import LeaderElector
 from kaa.client.rest import Client
 from kaa.client.transport import TransportError
 from kaa.client.view import Informers
-from kaa.controllers import PROGRAMS, Options, all_controllers
+from kaa.controllers import Options, all_controllers, all_programs
 from kaa.controllers.actions import Batch
 from kaa.controllers.controller import Actions, Controller, Key, Watch, key_of
 from kaa.controllers.every_kind import EveryKind
@@ -225,7 +225,7 @@ async def run_controller_manager(
 
     async def work() -> None:
         # Made only now: what waits for its turn fills no caches.
-        await ControllerManager(client, clock, all_controllers(chosen), PROGRAMS).run()
+        await ControllerManager(client, clock, all_controllers(chosen), all_programs(chosen)).run()
 
     if identity:
         await LeaderElector(client, clock, COMPONENT, identity).lead(work)

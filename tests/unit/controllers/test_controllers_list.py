@@ -6,7 +6,7 @@ import pkgutil
 from tests.scenarios.test_controllers import Authority
 
 import kaa.controllers
-from kaa.controllers import PROGRAMS, Options, all_controllers
+from kaa.controllers import Options, all_controllers, all_programs
 from kaa.controllers.controller import Controller
 
 OPTIONS = Options(root_ca_pem="x", cluster_cidr="10.0.0.0/16", sign_token=str, authority=Authority())
@@ -30,4 +30,4 @@ def test_names_are_unique() -> None:
     """They appear in logs and metrics."""
     names = [row.name for row in all_controllers(OPTIONS)]
     assert len(names) == len(set(names))
-    assert len(PROGRAMS) == 4
+    assert len(all_programs(OPTIONS)) == 5

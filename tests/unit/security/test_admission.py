@@ -328,6 +328,15 @@ async def test_signing_needs_the_signer(admit: Admit) -> None:
         await admit("CertificateSigningRequest", signed, old, subresource="status")
 
 
+async def test_a_certificate_request_says_who_asked(admit: Admit) -> None:
+    """An approver trusts it: what the request claims of itself is thrown away."""
+    forged = {"metadata": {"name": "csr"}, "spec": {"signerName": "example/s", "username": "root", "uid": "0"}}
+    request = await admit("CertificateSigningRequest", forged, user=User("jane", ("dev",), extra={"k": ("v",)}))
+    assert request.object is not None
+    spec = {"signerName": "example/s", "username": "jane", "groups": ["dev"], "extra": {"k": ["v"]}}
+    assert request.object["spec"] == spec
+
+
 async def test_pod_security_enforces_and_warns(admit: Admit, reader: Any) -> None:
     """enforce refuses pods, warn speaks up for pods and for the workloads that would make them."""
     labels = {

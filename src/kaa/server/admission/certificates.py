@@ -1,5 +1,7 @@
 """CertificateApproval, CertificateSigning and CertificateSubjectRestriction: who may say yes to which signer.
 
+And, what upstream does in the kind's own storage: a request says who has made it.
+
 A signer is a name as `kubernetes.io/kubelet-serving`. Approving and signing a request need the verb `approve` or
 `sign` on that signer (or on `<domain>/*`), beyond the right to write the request itself.
 """
@@ -16,6 +18,16 @@ from kaa.server.request import AdmissionRequest, Attributes
 GROUP = "certificates.k8s.io"
 CSR = frozenset({(GROUP, "CertificateSigningRequest")})
 CLIENT_SIGNER = "kubernetes.io/kube-apiserver-client"
+
+
+async def note_requestor(request: AdmissionRequest, context: Context) -> None:
+    """Approvers decide by who asked: that is not for the request itself to say."""
+    spec, user = spec_of(request), request.attributes.user
+    for field in ("username", "uid", "groups", "extra"):
+        spec.pop(field, None)
+    extra = {key: list(values) for key, values in user.extra.items()}
+    facts = {"username": user.name, "uid": user.uid, "groups": list(user.groups), "extra": extra}
+    spec.update({field: value for field, value in facts.items() if value})
 
 
 async def check_approval(request: AdmissionRequest, context: Context) -> None:
@@ -68,6 +80,7 @@ def _organizations(request_base64: str) -> list[str]:
 
 
 CERTIFICATES = (
+    Plugin(name="CertificateRequestor", kinds=CSR, mutate=note_requestor),
     Plugin(
         name="CertificateApproval",
         kinds=CSR,

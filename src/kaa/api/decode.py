@@ -15,7 +15,7 @@ import orjson
 
 from kaa.api.conform import builtin_conformer
 from kaa.api.errors import APIError, bad_request
-from kaa.api.objects import Object
+from kaa.api.objects import MAX_DEPTH, Object, is_too_deep
 from kaa.api.scalars import JSON_KINDS, Mismatch
 from kaa.api.schema import META_KINDS, builtin_schema
 from kaa.api.syntax import go_syntax_error
@@ -79,9 +79,25 @@ def conform_object(obj: Any, api_version: str, kind: str, *, field_validation: s
 def parse_json(body: bytes) -> Any:
     """Any JSON value, e.g. a patch. Raises BadRequest."""
     try:
-        return orjson.loads(body)
+        return load_json(body)
+    except ValueError as error:
+        raise bad_request(str(error)) from None
+
+
+def load_json(body: bytes) -> Any:
+    """Any JSON value that isn't too deep. Raises ValueError in the words of Go's decoder."""
+    try:
+        value = orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        raise bad_request(go_syntax_error(body, error.pos)) from None
+        try:
+            problem = go_syntax_error(body, error.pos)
+        except RecursionError:
+            problem = "exceeded max depth"
+        raise ValueError(problem) from None
+    # Counting brackets is quick; most bodies have too few to be deep, and need no look at their levels.
+    if body.count(b"{") + body.count(b"[") > MAX_DEPTH and is_too_deep(value):
+        raise ValueError("exceeded max depth")
+    return value
 
 
 def unsupported_media_type(accepted: tuple[str, ...]) -> APIError:
@@ -99,9 +115,7 @@ def _from_text(body: bytes, media_type: str, kind: str, *, duplicates: bool) -> 
 
             value, problems = parse_yaml(body)
             return _Body(value, problems=["yaml: unmarshal errors:\n  " + "\n  ".join(problems)] if problems else [])
-        parsed = _Body(orjson.loads(body))
-    except orjson.JSONDecodeError as error:
-        raise _unrecognized(body, kind, go_syntax_error(body, error.pos)) from None
+        parsed = _Body(load_json(body))
     except ValueError as error:
         raise _unrecognized(body, kind, str(error)) from None
     if duplicates:

@@ -8,10 +8,14 @@ As in upstream's implementation a negative index counts from a list's end, a val
 from collections.abc import Callable
 from typing import Any
 
+import orjson
+
 from kaa.api.errors import APIError, bad_request
 from kaa.api.objects import copy_object
 
 MAX_OPERATIONS = 10_000
+MAX_COPIED_BYTES = 3 * 1024 * 1024
+"""Of all `copy` operations of a patch together, as upstream: a value that is copied into itself doubles."""
 
 
 class _DoesNotApply(Exception):
@@ -27,21 +31,25 @@ def apply_json_patch(document: Any, patch: Any) -> Any:
         limit = f"The allowed maximum operations in a JSON patch is {MAX_OPERATIONS}, got {len(patch)}"
         raise APIError("RequestEntityTooLarge", f"Request entity too large: {limit}")
     root = {"": copy_object(document)}
+    copied_bytes = 0
     try:
         for operation in patch:
-            _apply(root, operation)
+            copied_bytes += _apply(root, operation)
+            if copied_bytes > MAX_COPIED_BYTES:
+                raise _DoesNotApply("the accumulated size increase of copying exceeds the limit")
     except _DoesNotApply:
         message = "the server rejected our request due to an error in our request"
         raise APIError("Invalid", message) from None
-    return root[""]
+    return root.get("")  # the document as a whole can be removed, too
 
 
-def _apply(root: dict[str, Any], operation: dict[str, Any]) -> None:
+def _apply(root: dict[str, Any], operation: dict[str, Any]) -> int:
+    """Carries an operation out, and says how many bytes it has copied."""
     name = operation.get("op")
     apply = _OPERATIONS.get(name) if isinstance(name, str) else None
     if apply is None:
         raise _DoesNotApply(f"unexpected kind: {name}")
-    apply(root, operation)
+    return apply(root, operation) or 0
 
 
 def _pointer(operation: dict[str, Any], member: str) -> list[str]:
@@ -126,9 +134,14 @@ def _move(root: dict[str, Any], operation: dict[str, Any]) -> None:
     _add_at(root, target, _remove_at(root, source))
 
 
-def _copy(root: dict[str, Any], operation: dict[str, Any]) -> None:
+def _copy(root: dict[str, Any], operation: dict[str, Any]) -> int:
     source = _pointer(operation, "from")
-    _add_at(root, _pointer(operation, "path"), _copied(_child(_parent(root, source), source[-1])))
+    try:
+        encoded = orjson.dumps(_child(_parent(root, source), source[-1]))
+    except orjson.JSONEncodeError:
+        raise _DoesNotApply("the value is nested too deep") from None
+    _add_at(root, _pointer(operation, "path"), orjson.loads(encoded))
+    return len(encoded)
 
 
 def _test(root: dict[str, Any], operation: dict[str, Any]) -> None:
@@ -150,7 +163,7 @@ def _equal(a: Any, b: Any) -> bool:
     return isinstance(a, bool) == isinstance(b, bool) and bool(a == b)
 
 
-_OPERATIONS: dict[str, Callable[[dict[str, Any], dict[str, Any]], None]] = {
+_OPERATIONS: dict[str, Callable[[dict[str, Any], dict[str, Any]], int | None]] = {
     "add": _add,
     "remove": _remove,
     "replace": _replace,

@@ -11,7 +11,7 @@ from typing import Any
 from kaa.api.decode import parse_json, unsupported_media_type
 from kaa.api.errors import bad_request
 from kaa.api.json_patch import apply_json_patch
-from kaa.api.objects import Object
+from kaa.api.objects import Object, is_too_deep
 from kaa.api.schema import builtin_schema
 from kaa.api.strategic_patch import strategic_merge
 
@@ -36,18 +36,19 @@ def apply_patch(content_type: str, body: bytes, obj: Object) -> Any:
     if media_type not in accepted or media_type == APPLY_PATCH:
         raise unsupported_media_type(accepted)
     patch = parse_json(body)
-    try:
-        if media_type == JSON_PATCH:
-            return apply_json_patch(obj, patch)
-        if not isinstance(patch, dict):
-            raise bad_request("Invalid JSON Patch")
-        if media_type == MERGE_PATCH:
-            return merge_patch(obj, patch)
-        definition = builtin_schema().for_kind(api_version, kind)
-        assert definition is not None  # else strategic patches are not accepted
-        return strategic_merge(obj, patch, definition)
-    except RecursionError:
-        raise bad_request("exceeded max depth") from None
+    if media_type == JSON_PATCH:
+        patched = apply_json_patch(obj, patch)
+        # What is shallow itself can be put together to something deep.
+        if is_too_deep(patched):
+            raise bad_request("exceeded max depth")
+        return patched
+    if not isinstance(patch, dict):
+        raise bad_request("Invalid JSON Patch")
+    if media_type == MERGE_PATCH:
+        return merge_patch(obj, patch)
+    definition = builtin_schema().for_kind(api_version, kind)
+    assert definition is not None  # else strategic patches are not accepted
+    return strategic_merge(obj, patch, definition)
 
 
 def merge_patch(target: Any, patch: Any) -> Any:

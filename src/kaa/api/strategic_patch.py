@@ -11,7 +11,8 @@ A merged list has the patch's items in the patch's order, and the others where t
 `schema.py`: `strategy=merge` says that a list is merged, `merge=name` by which key (none: a set of scalars).
 """
 
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import Any
 
 from kaa.api.errors import bad_request
@@ -36,11 +37,13 @@ def strategic_merge(original: JSONMap, patch: JSONMap, definition: Definition | 
             raise bad_request(f"unknown patch type: {other} in map: {patch}")
     fields: Mapping[str, Field] = definition.fields if definition is not None else {}
     merged = _retained(original, patch)
+    scalar_of = _key_of("")
     for key, value in patch.items():
         if key.startswith(DELETE_FROM):
             name = key.removeprefix(DELETE_FROM)
             if name in merged:
-                merged[name] = [item for item in _list(merged[name], key) if item not in _list(value, key)]
+                taken = {scalar_of(item) for item in _list(value, key)}
+                merged[name] = [item for item in _list(merged[name], key) if scalar_of(item) not in taken]
     for key, value in patch.items():
         if key.startswith("$"):
             continue
@@ -53,8 +56,8 @@ def strategic_merge(original: JSONMap, patch: JSONMap, definition: Definition | 
             name = key.removeprefix(ORDER)
             if isinstance(merged.get(name), list):
                 field = fields.get(name)
-                key_of = _key_of(field.merge if field else "")
-                merged[name] = _ordered(merged[name], _list(value, key), original.get(name) or [], key_of)
+                by_key = _key_of(field.merge if field else "")
+                merged[name] = _ordered(merged[name], _list(value, key), original.get(name) or [], by_key)
     return merged
 
 
@@ -99,14 +102,14 @@ def _merged_maps(original: list[Any], patch: list[Any], field: Field) -> list[An
     if any(item.get(PATCH) == "replace" for item in patch):
         return [_plain(item) for item in patch if item.get(PATCH) != "replace"]
     key_of = _key_of(field.merge)
-    deleted = [key_of(item) for item in patch if item.get(PATCH) == "delete"]
+    deleted = {key_of(item) for item in patch if item.get(PATCH) == "delete"}
     original = [item for item in original if key_of(item) not in deleted]
     patch = [item for item in patch if item.get(PATCH) != "delete"]
     merged = list(original)
+    places = _places(key_of(item) for item in merged)
     for item in patch:
-        key = key_of(item)
-        at = next((i for i, other in enumerate(merged) if key_of(other) == key), None)
-        if at is None:
+        at = places.setdefault(key_of(item), len(merged))
+        if at == len(merged):
             merged.append(_plain(item))
         else:
             merged[at] = strategic_merge(merged[at], item, _type_of(field))
@@ -114,43 +117,49 @@ def _merged_maps(original: list[Any], patch: list[Any], field: Field) -> list[An
 
 
 def _merged_scalars(original: list[Any], patch: list[Any]) -> list[Any]:
-    merged = list(original) + [item for item in patch if item not in original]
-    unique = [item for i, item in enumerate(merged) if item not in merged[:i]]
-    return _ordered(unique, patch, original, lambda item: item)
+    key_of = _key_of("")
+    unique = {key_of(item): item for item in [*patch, *original]}
+    places = _places(key_of(item) for item in [*original, *patch])
+    return _ordered([unique[key] for key in places], patch, original, key_of)
 
 
-def _key_of(merge_key: str) -> Callable[[Any], Any]:
-    """What tells items apart: the value under the merge key, or a scalar itself."""
+def _key_of(merge_key: str) -> Callable[[Any], Hashable]:
+    """What tells items apart: the value under the merge key, or a scalar itself. Large lists are looked up by it."""
 
-    def key_of(item: Any) -> Any:
-        if not merge_key:
-            return item
-        if not isinstance(item, dict) or merge_key not in item:
-            raise bad_request(f"map: {item} does not contain declared merge key: {merge_key}")
-        return item[merge_key]
+    def key_of(item: Any) -> Hashable:
+        if merge_key:
+            if not isinstance(item, dict) or merge_key not in item:
+                raise bad_request(f"map: {item} does not contain declared merge key: {merge_key}")
+            item = item[merge_key]
+        return str(item) if isinstance(item, (dict, list)) else item
 
     return key_of
 
 
-def _ordered(items: list[Any], order: list[Any], before: list[Any], key_of: Callable[[Any], Any]) -> list[Any]:
+def _places(keys: Iterable[Hashable]) -> dict[Hashable, int]:
+    """Where each key comes first."""
+    places: dict[Hashable, int] = {}
+    for place, key in enumerate(keys):
+        places.setdefault(key, place)
+    return places
+
+
+def _ordered(items: list[Any], order: list[Any], before: list[Any], key_of: Callable[[Any], Hashable]) -> list[Any]:
     """Items that `order` names, in its order; each of the others goes before the first one that it was before."""
-    wanted = [key_of(item) for item in order]
-    earlier = [key_of(item) for item in before]
-    named = sorted((i for i in items if key_of(i) in wanted), key=lambda item: wanted.index(key_of(item)))
-    others = [item for item in items if key_of(item) not in wanted]
-    others.sort(key=lambda item: _position(earlier, key_of(item)))
+    wanted = _places(key_of(item) for item in order)
+    earlier = _places(key_of(item) for item in before)
+    last = len(before)
+    named = sorted((item for item in items if key_of(item) in wanted), key=lambda item: wanted[key_of(item)])
+    others = deque(
+        sorted((item for item in items if key_of(item) not in wanted), key=lambda item: earlier.get(key_of(item), last))
+    )
     out: list[Any] = []
     for item in named:
-        if key_of(item) in earlier:
-            position = earlier.index(key_of(item))
-            while others and key_of(others[0]) in earlier and earlier.index(key_of(others[0])) < position:
-                out.append(others.pop(0))
+        position = earlier.get(key_of(item), -1)
+        while others and earlier.get(key_of(others[0]), last) < position:
+            out.append(others.popleft())
         out.append(item)
-    return out + others
-
-
-def _position(keys: list[Any], key: Any) -> int:
-    return keys.index(key) if key in keys else len(keys)
+    return [*out, *others]
 
 
 def _plain(value: Any) -> Any:

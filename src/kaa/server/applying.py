@@ -2,10 +2,8 @@
 
 from typing import Any
 
-import orjson
-
 from kaa.api.conform import builtin_conformer
-from kaa.api.decode import IGNORE, STRICT, conform_object, duplicate_fields
+from kaa.api.decode import IGNORE, STRICT, conform_object, duplicate_fields, load_json
 from kaa.api.errors import bad_request
 from kaa.api.objects import Object, copy_object
 from kaa.api.resource import Resource
@@ -26,6 +24,8 @@ def configuration(request: Request, attributes: Attributes, resource: Resource, 
     """
     check_size(request)
     config = _parsed(request, warnings)
+    if config is None:
+        config = {}  # null is nothing, as for any body
     if not isinstance(config, dict):
         why = f"json: cannot unmarshal {JSON_KINDS[type(config)]} into Go value of type map[string]interface {{}}"
         raise bad_request(f"error decoding patch: error unmarshaling JSON: while decoding JSON: {why}")
@@ -56,7 +56,7 @@ def _parsed(request: Request, warnings: list[str]) -> Any:
     body = request.body
     try:
         if body.lstrip().startswith(b"{"):
-            parsed = orjson.loads(body)
+            parsed = load_json(body)
             repeated = [f'duplicate field "{path}"' for path in duplicate_fields(body)]
         else:
             from kaa.api.yaml_json import parse_yaml
@@ -64,8 +64,6 @@ def _parsed(request: Request, warnings: list[str]) -> Any:
             parsed, repeated = parse_yaml(body)
     except ValueError as error:
         raise bad_request(f"error decoding YAML: {error}") from None
-    except RecursionError:
-        raise bad_request("error decoding YAML: exceeded max depth") from None
     validation = field_validation(request)
     if repeated and validation == STRICT:
         raise bad_request(f"error strict decoding YAML: {', '.join(repeated)}")

@@ -20,15 +20,15 @@ def run_foreground(work: Callable[[], Awaitable[None]]) -> None:
         raise ClusterError("; ".join(str(error) for error in group.exceptions)) from None
 
 
-def run_with_client(kubeconfig: str, work: Callable[[Client], Awaitable[None]]) -> None:
-    """The same, with a client of the API server that the kubeconfig names."""
+def run_with_client(kubeconfig: str, component: str, work: Callable[[Client], Awaitable[None]]) -> None:
+    """The same, with a client of the API server that the kubeconfig names, under the component's name."""
     try:
         config = load_kubeconfig(Path(kubeconfig))
     except KubeconfigError as error:
         raise ClusterError(str(error)) from None
 
     async def run() -> None:
-        client = Client(HTTPTransport.from_config(config))
+        client = Client(HTTPTransport.from_config(config, component))
         try:
             await work(client)
         finally:

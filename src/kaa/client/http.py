@@ -36,8 +36,9 @@ READ_BUFFER_BYTES = 64 * 1024
 class HTTPTransport:
     """`Transport` over HTTP. Made anywhere; its connections belong to the event loop that first uses it."""
 
-    def __init__(self, config: ClientConfig) -> None:
+    def __init__(self, config: ClientConfig, component: str = "kaa") -> None:
         self._server = config.server
+        self._user_agent = f"{component}/{__version__}"
         self._ssl = ssl_context(config)
         self._server_name = config.tls_server_name or None
         self._token = _Token(config.token, config.token_file)
@@ -45,8 +46,9 @@ class HTTPTransport:
         self._streams: aiohttp.ClientSession | None = None
 
     @classmethod
-    def from_config(cls, config: ClientConfig) -> "HTTPTransport":
-        return cls(config)
+    def from_config(cls, config: ClientConfig, component: str = "kaa") -> "HTTPTransport":
+        """`component` is who speaks: the server names the owner of the fields it writes after it (managedFields)."""
+        return cls(config, component)
 
     async def request(
         self,
@@ -88,7 +90,7 @@ class HTTPTransport:
         body: bytes,
         timeout: aiohttp.ClientTimeout,
     ) -> dict[str, Any]:
-        sent = {"user-agent": f"kaa/{__version__}", "accept-encoding": "identity", **(headers or {})}
+        sent = {"user-agent": self._user_agent, "accept-encoding": "identity", **(headers or {})}
         if token := self._token.current():
             sent["authorization"] = f"Bearer {token}"
         return {

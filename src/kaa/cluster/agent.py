@@ -47,8 +47,9 @@ class AgentOptions:
         return self.spec.node_address(self.node)
 
 
-def client_from(kubeconfig: Path) -> Client:
-    return Client(HTTPTransport.from_config(load_kubeconfig(kubeconfig)))
+def client_from(kubeconfig: Path, component: str) -> Client:
+    """A client for one component, as the kubeconfig's user and under the component's name."""
+    return Client(HTTPTransport.from_config(load_kubeconfig(kubeconfig), component))
 
 
 async def run_agent(options: AgentOptions, clock: Clock) -> None:
@@ -62,7 +63,8 @@ async def run_agent(options: AgentOptions, clock: Clock) -> None:
         registry_mirrors=options.spec.registry_mirrors,
     )
     runtime, images = open_runtime(config, pod_network, clock, set_pod_range=pod_network.set_range)
-    clients = [client_from(directory / f"{name}.kubeconfig") for name in ("kubelet", "proxy", "dns")]
+    components = {"kubelet": "kubelet", "proxy": "kube-proxy", "dns": "kube-dns"}
+    clients = [client_from(directory / f"{name}.kubeconfig", component) for name, component in components.items()]
     kubelet_client, proxy_client, dns_client = clients
     kubelet = Kubelet(kubelet_client, runtime, images, clock, _kubelet_options(options))
     informers = Informers(proxy_client, clock)

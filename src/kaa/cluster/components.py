@@ -66,8 +66,8 @@ def _run_controllers(spec: ClusterSpec) -> None:
     )
 
     async def run() -> None:
-        manager = client_from(spec.directory / "controller-manager.kubeconfig")
-        scheduler = client_from(spec.directory / "scheduler.kubeconfig")
+        manager = client_from(spec.directory / "controller-manager.kubeconfig", "kube-controller-manager")
+        scheduler = client_from(spec.directory / "scheduler.kubeconfig", "kube-scheduler")
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(run_controller_manager(manager, clock, options=options))

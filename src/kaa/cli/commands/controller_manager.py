@@ -50,4 +50,4 @@ def command(
     async def run(client: Client) -> None:
         await run_controller_manager(client, clock, options=options, identity=identity)
 
-    run_with_client(kubeconfig, run)
+    run_with_client(kubeconfig, "kube-controller-manager", run)

@@ -33,4 +33,4 @@ def command(kubeconfig: str, addresses: tuple[str, ...], port: int, cluster_doma
             tasks.create_task(informers.run())
             tasks.create_task(server.run())
 
-    run_with_client(kubeconfig, run)
+    run_with_client(kubeconfig, "kube-dns", run)

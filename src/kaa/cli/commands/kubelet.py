@@ -78,4 +78,4 @@ def command(
         finally:
             channel.close()
 
-    run_with_client(kubeconfig, run)
+    run_with_client(kubeconfig, "kubelet", run)

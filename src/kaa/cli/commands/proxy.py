@@ -36,4 +36,4 @@ def command(
             tasks.create_task(informers.run())
             tasks.create_task(proxy.run())
 
-    run_with_client(kubeconfig, run)
+    run_with_client(kubeconfig, "kube-proxy", run)

@@ -17,4 +17,4 @@ def command(kubeconfig: str) -> None:
     async def run(client: Client) -> None:
         await run_scheduler(client, WallClock())
 
-    run_with_client(kubeconfig, run)
+    run_with_client(kubeconfig, "kube-scheduler", run)

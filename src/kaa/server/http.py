@@ -1,7 +1,7 @@
 """HTTP/1.1 over TLS for the server: aiohttp requests in, `handle`, responses out. Knows nothing of Kubernetes.
 
 A watch or a log is written chunk by chunk, each flushed at once; when its client goes away the handler is cancelled and
-the stream ends. Large bodies are compressed when the client asks for it. `Hijack` hands a connection over as raw
+the stream ends. Large bodies are compressed when the client asks for it, and written in slices. `Hijack` hands a connection over as raw
 bytes (see `kaa.lib.hijack`).
 """
 
@@ -27,6 +27,9 @@ GZIP_LEVEL = 1
 
 GZIP_WINDOW = 31
 """zlib's window bits for the gzip format."""
+
+SLICE_BYTES = 256 * 1024
+"""Larger bodies are written in pieces of this size."""
 
 OUTLET_BYTES = 64 * 1024
 """How much may wait to be sent for a chunk to be added without waiting."""
@@ -90,6 +93,8 @@ class HTTPServer:
             return await write(http_request, response, response.chunks)
         if len(response.body) >= GZIP_FROM_BYTES and "gzip" in http_request.headers.get("accept-encoding", ""):
             response = await compressed(response)
+        if len(response.body) > SLICE_BYTES and http_request.method != "HEAD":
+            return await write_slices(http_request, response)
         return plain_response(response)
 
 
@@ -136,18 +141,34 @@ def request_of(
     )
 
 
-def plain_response(response: Response) -> web.Response:
+def headers_of(response: Response) -> CIMultiDict[str]:
     headers = CIMultiDict(response.headers)
     headers["Content-Type"] = response.content_type
     headers.setdefault("Cache-Control", "no-cache, private")
-    return web.Response(status=response.status, body=response.body, headers=headers)
+    return headers
+
+
+def plain_response(response: Response) -> web.Response:
+    return web.Response(status=response.status, body=response.body, headers=headers_of(response))
+
+
+async def write_slices(request: web.BaseRequest, response: Response) -> web.StreamResponse:
+    """A large body, piece by piece: TLS would else hold it all encrypted beside the plain one."""
+    sliced = web.StreamResponse(status=response.status, headers=headers_of(response))
+    sliced.content_length = len(response.body)
+    view = memoryview(response.body)
+    try:
+        await sliced.prepare(request)
+        for start in range(0, len(view), SLICE_BYTES):
+            await sliced.write(view[start : start + SLICE_BYTES])
+        await sliced.write_eof()
+    except ConnectionError:
+        pass  # the client has gone
+    return sliced
 
 
 async def stream(request: web.BaseRequest, response: Response, chunks: AsyncIterator[bytes]) -> web.StreamResponse:
-    headers = CIMultiDict(response.headers)
-    headers["Content-Type"] = response.content_type
-    headers.setdefault("Cache-Control", "no-cache, private")
-    streamed = web.StreamResponse(status=response.status, headers=headers)
+    streamed = web.StreamResponse(status=response.status, headers=headers_of(response))
     streamed.enable_chunked_encoding()
     try:
         await streamed.prepare(request)

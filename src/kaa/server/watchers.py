@@ -10,7 +10,7 @@ ended: its client watches again from where it was.
 """
 
 import asyncio
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
@@ -69,7 +69,7 @@ class Watcher:
     after: int  # only changes with a later revision are seen
     outlet: Outlet | None = None
     ended: bool = False
-    queue: deque[bytes] = field(default_factory=deque)
+    queue: list[bytes] = field(default_factory=list)
     queued_bytes: int = 0
     _wakeup: asyncio.Future[None] | None = None
 
@@ -103,9 +103,7 @@ class Watcher:
             self._wakeup = None
 
     def take(self) -> list[bytes]:
-        taken = list(self.queue)
-        self.queue.clear()
-        self.queued_bytes = 0
+        taken, self.queue, self.queued_bytes = self.queue, [], 0
         return taken
 
     def _is_waited_for(self) -> bool:

@@ -10,8 +10,8 @@ from random import Random
 import aiohttp
 import pytest
 
-from kaa.server.http import CannotListen, HTTPServer
-from kaa.server.request import MAX_BODY_BYTES, Request, Response
+from kaa.server.http import SLICE_BYTES, CannotListen, HTTPServer
+from kaa.server.request import MAX_BODY_BYTES, Outlet, Request, Response
 from kaa.server.tls import server_context
 
 
@@ -138,6 +138,48 @@ async def test_large_answers_are_compressed_when_asked_for():
             assert gzip.decompress(await answer.read()) == body
         async with session.get(url, headers={"accept-encoding": "identity"}) as answer:
             assert await answer.read() == body
+    await http.stop()
+
+
+@pytest.mark.parametrize("size", [SLICE_BYTES, SLICE_BYTES + 1, 5 * SLICE_BYTES + 7])
+async def test_a_large_answer_arrives_whole(size):
+    """It is written in slices; its length is known all the same, and the connection serves the next request."""
+    body = bytes(range(256)) * (size // 256) + b"." * (size % 256)
+
+    async def handle(request: Request) -> Response:
+        return Response(200, body)
+
+    http, port = await serve(handle)
+    async with aiohttp.ClientSession() as session:
+        for _ in range(2):
+            url = f"http://127.0.0.1:{port}/"
+            async with session.get(url, headers={"accept-encoding": "identity"}) as answer:
+                assert answer.content_length == size
+                assert await answer.read() == body
+        async with session.head(url) as answer:
+            assert await answer.read() == b""
+    await http.stop()
+
+
+async def test_a_stream_has_a_short_way_out():
+    """Bytes put into the outlet while the stream is waited for reach the client in their order."""
+    outlet, more = Outlet(), asyncio.Event()
+
+    async def chunks():
+        yield b"one\n"
+        await more.wait()
+        yield b"three\n"
+
+    async def handle(request: Request) -> Response:
+        return Response(200, chunks=chunks(), outlet=outlet)
+
+    http, port = await serve(handle)
+    async with aiohttp.ClientSession() as session, session.get(f"http://127.0.0.1:{port}/") as answer:
+        assert await answer.content.readline() == b"one\n"
+        assert outlet.write(b"two\n")
+        assert await answer.content.readline() == b"two\n"
+        more.set()
+        assert await answer.read() == b"three\n"
     await http.stop()
 
 

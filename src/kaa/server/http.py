@@ -1,8 +1,8 @@
 """HTTP/1.1 over TLS for the server: aiohttp requests in, `handle`, responses out. Knows nothing of Kubernetes.
 
 A watch or a log is written chunk by chunk, each flushed at once; when its client goes away the handler is cancelled and
-the stream ends. Large bodies are compressed when the client asks for it, and written in slices. `Hijack` hands a connection over as raw
-bytes (see `kaa.lib.hijack`).
+the stream ends. Large bodies are compressed when the client asks for it, and written in slices. `Hijack` hands a
+connection over as raw bytes (see `kaa.lib.hijack`).
 """
 
 import asyncio

@@ -88,19 +88,20 @@ def tolerances_of(autoscaler: Object) -> tuple[float, float]:
 
 async def ask(source: MetricsSource, spec: Object, target: Target, autoscaler: Object, now: datetime) -> Answer:
     """What one metric asks for. Raises Failed."""
-    kind = spec["type"]
-    reason, what, answer = METRICS[kind]
+    reason, answer = METRICS[spec["type"]]
     try:
         return await answer(source, spec, target, tolerances_of(autoscaler), now)
     except MetricsMissing as error:
-        message = (
-            f"the HPA was unable to compute the replica count: failed to get {what.format(**_names(spec))}: {error}"
-        )
+        message = f"the HPA was unable to compute the replica count: failed to get {what_of(spec)}: {error}"
         raise Failed("ScalingActive", reason, message) from None
 
 
-def _names(spec: Object) -> Object:
-    return {"name": (spec.get("resource") or spec.get("containerResource") or {}).get("name", "")}
+def what_of(spec: Object) -> str:
+    """What a message says could not be had."""
+    part = spec.get("resource") or spec.get("containerResource")
+    if part is None:
+        return f"{spec['type'].lower()} metric value"
+    return f"{part['name']} {'utilization' if part['target']['type'] == 'Utilization' else 'usage'}"
 
 
 async def _resource(
@@ -171,13 +172,13 @@ def _one_number(value: int, aim: Object, target: Target, tolerances: tuple[float
 
 
 METRICS = {
-    "Resource": ("FailedGetResourceMetric", "{name} resource metric value", _resource),
-    "ContainerResource": ("FailedGetContainerResourceMetric", "{name} container metric value", _resource),
-    "Pods": ("FailedGetPodsMetric", "pods metric value", _pods),
-    "Object": ("FailedGetObjectMetric", "object metric value", _object),
-    "External": ("FailedGetExternalMetric", "external metric value", _external),
+    "Resource": ("FailedGetResourceMetric", _resource),
+    "ContainerResource": ("FailedGetContainerResourceMetric", _resource),
+    "Pods": ("FailedGetPodsMetric", _pods),
+    "Object": ("FailedGetObjectMetric", _object),
+    "External": ("FailedGetExternalMetric", _external),
 }
-"""By the metric's type: the reason of its failure, what it is called then, and how it is asked."""
+"""By the metric's type: the reason of its failure, and how it is asked."""
 
 
 def with_condition(conditions: list[Object], kind: str, state: str, reason: str, message: str, now: datetime) -> None:
@@ -310,6 +311,10 @@ class Autoscaling:
                 failures.append(failure)
         best = max(answers, key=lambda answer: answer.replicas, default=None)
         if failures and (best is None or best.replicas < current):
+            invalid = f"{len(failures)} invalid out of {len(failures) + len(answers)}"
+            why = failures[0].message.removeprefix("the HPA was unable to compute the replica count: ")
+            message = f"invalid metrics ({invalid}), first error is: {why}"
+            self._recorder.record(autoscaler, "Warning", "FailedComputeMetricsReplicas", message)
             raise failures[0]
         assert best is not None
         status["currentMetrics"] = [answer.shown for answer in answers]

@@ -1,7 +1,6 @@
 """The API server: what every request passes through, and what lives while it runs.
 
-    request -> info -> authentication -> audit -> impersonation -> in-flight limit -> authorization
-            -> routing -> handler
+    request -> info -> authentication -> audit -> impersonation -> flow control -> authorization -> routing -> handler
 
 The order is upstream's. Handlers raise APIError, which becomes a Status here and nowhere else. A transport
 (`http.py`, `inprocess.py`) calls `handle`; nothing above it knows of sockets, and nothing below of HTTP.
@@ -15,6 +14,7 @@ The order is upstream's. Handlers raise APIError, which becomes a Status here an
 import asyncio
 import logging
 from collections.abc import Container
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from kaa.api.errors import APIError
@@ -29,6 +29,8 @@ from kaa.server.custom import allow_custom_kinds
 from kaa.server.custom.definitions import Definitions
 from kaa.server.discovery import Discovery
 from kaa.server.field_managers import FieldManagers
+from kaa.server.flow_control import FlowControl
+from kaa.server.flow_control.following import follow
 from kaa.server.forms import Forms
 from kaa.server.health import Health
 from kaa.server.impersonation import impersonate, is_impersonating
@@ -51,11 +53,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-MUTATING_IN_FLIGHT = 200
-READING_IN_FLIGHT = 400
-"""Requests answered at a time, as upstream's defaults; watches and other long-running ones are not counted."""
-
-READING_VERBS = frozenset({"get", "list", "watch"})
+REQUESTS_IN_FLIGHT = 600
+"""Requests answered at a time, as upstream's default for reads and writes together; flow control divides them."""
 
 
 class APIServer:
@@ -68,6 +67,7 @@ class APIServer:
         secure: SecureBy = trust_everybody,
         audit: "Audit | None" = None,
         outdated: Container[str] = (),
+        requests_in_flight: int = REQUESTS_IN_FLIGHT,
     ) -> None:
         self.store = store
         self.clock = clock
@@ -112,7 +112,7 @@ class APIServer:
             self.metrics.answer,
             *self.chain.paths,
         )
-        self._in_flight = {True: 0, False: 0}
+        self.flow_control = FlowControl(self.reader, self.writer, clock, requests_in_flight)
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -137,6 +137,8 @@ class APIServer:
                 await self.chain.started()
             if self.chain.background is not None:
                 tasks.create_task(self.chain.background(), name="security")
+            following = follow(self.flow_control, self.cache, self.catalog, self.clock)
+            tasks.create_task(following, name="flow control")
             self.health.ready = True
             ready.set_result(None)
 
@@ -175,6 +177,9 @@ class APIServer:
             raise
         if request.audit is not None:
             response = request.audit.answer(response, panicked=panicked)
+        if request.answer_headers:
+            # Of a copy: answers that are always the same are shared.
+            response = replace(response, headers={**response.headers, **request.answer_headers})
         known = self.catalog.find(info.group, info.version, info.plural) is not None
         self.metrics.observe(info, known, response.status, self.clock.monotonic() - began)
         return response
@@ -187,18 +192,15 @@ class APIServer:
             request.user = impersonate(request, self.authorize)
             if request.audit is not None:
                 request.audit.impersonates(request.user)
-        if routing.is_long_running(info):
+        if routing.is_long_running(info) and info.verb != "watch":
             return await self._dispatch(request, info)
-        mutating = info.is_resource and info.verb not in READING_VERBS
-        limit = MUTATING_IN_FLIGHT if mutating else READING_IN_FLIGHT
-        if self._in_flight[mutating] >= limit:
-            message = "too many requests, please try again later"
-            raise APIError("TooManyRequests", message, retry_after_seconds=1)
-        self._in_flight[mutating] += 1
+        classified = self.flow_control.classify(request.user, request.path, info)
+        request.answer_headers.update(classified.headers)
+        seat = await classified.level.take(classified.flow)
         try:
-            return await self._dispatch(request, info)
+            return await self._dispatch(request, info)  # of a watch, its beginning
         finally:
-            self._in_flight[mutating] -= 1
+            classified.level.release(seat)
 
     async def _authenticate(self, request: Request, info: RequestInfo) -> None:
         if request.user is not ANONYMOUS:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kaa.lib.clock import Clock
-from kaa.server.app import APIServer
+from kaa.server.app import REQUESTS_IN_FLIGHT, APIServer
 from kaa.server.http import HTTPServer
 from kaa.server.security import SecurityOptions, secure
 from kaa.server.tls import server_context
@@ -50,6 +50,7 @@ class ServerOptions:
     audit_log_max_size_mb: int = 100
     audit_log_max_backups: int = 100
     encryption_provider_config: Path | None = None
+    requests_in_flight: int = REQUESTS_IN_FLIGHT
 
 
 async def run_apiserver(options: ServerOptions, clock: Clock) -> None:
@@ -72,7 +73,14 @@ async def run_apiserver(options: ServerOptions, clock: Clock) -> None:
     if encrypt is not None:
         store = encrypted = encrypt(store)
         outdated = encrypted.outdated
-    server = APIServer(store, clock, secure=secure(security), audit=audit, outdated=outdated)
+    server = APIServer(
+        store,
+        clock,
+        secure=secure(security),
+        audit=audit,
+        outdated=outdated,
+        requests_in_flight=options.requests_in_flight,
+    )
     tls = server_context(pki / "apiserver.crt", pki / "apiserver.key", security.client_ca)
     http = HTTPServer(server.handle, tls)
     try:

@@ -53,6 +53,7 @@ class Request:
     user: User = ANONYMOUS  # set by authentication; in-process transports may set it themselves
     raw_query: str = ""  # as it came, for proxying
     audit: "Record | None" = None  # what is told of it in the audit log, if anything is
+    answer_headers: dict[str, str] = field(default_factory=dict)  # of its answer, whatever that is
 
     def parameter(self, name: str, default: str = "") -> str:
         """The first value of a query parameter."""

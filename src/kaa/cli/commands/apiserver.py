@@ -30,6 +30,8 @@ EXISTING_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option("--audit-log-path", default="", metavar="FILE", help="The audit log; `-` is standard output.")
 @click.option("--audit-log-maxsize", default=100, show_default=True, type=click.IntRange(1), metavar="MB")
 @click.option("--audit-log-maxbackup", default=100, show_default=True, type=click.IntRange(0), help="0 keeps all.")
+@click.option("--max-requests-inflight", default=400, show_default=True, type=click.IntRange(0))
+@click.option("--max-mutating-requests-inflight", default=200, show_default=True, type=click.IntRange(0))
 @click.option("--encryption-provider-config", type=EXISTING_FILE, help="What is encrypted in the store, and how.")
 def command(
     data_dir: Path,
@@ -45,12 +47,16 @@ def command(
     audit_log_path: str,
     audit_log_maxsize: int,
     audit_log_maxbackup: int,
+    max_requests_inflight: int,
+    max_mutating_requests_inflight: int,
     encryption_provider_config: Path | None,
 ) -> None:
     """Run the API server in the foreground.
 
     Makes its certificates in DATA_DIR when there are none, and writes DATA_DIR/admin.kubeconfig. Several servers over
     one etcd need the same authority and service account keys: copy DATA_DIR/pki to each before its first start.
+
+    The sum of both limits of requests in flight is what the priority levels divide among themselves.
     """
     clock = WallClock()
     data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -73,6 +79,7 @@ def command(
         audit_log_max_size_mb=audit_log_maxsize,
         audit_log_max_backups=audit_log_maxbackup,
         encryption_provider_config=encryption_provider_config,
+        requests_in_flight=max_requests_inflight + max_mutating_requests_inflight,
     )
     try:
         run_foreground(lambda: run_apiserver(options, clock))

@@ -77,6 +77,7 @@ class Record:
         self.audit_id = request.headers.get("audit-id", "")[:MAX_AUDIT_ID_CHARACTERS] or clock.uuid()
         self.event = _event(self.audit_id, decision.level, request, info, rfc3339_micro(clock.now()))
         self._request = request
+        request.answer_headers["audit-id"] = self.audit_id
 
     def impersonates(self, user: User) -> None:
         self.event["impersonatedUser"] = _user(user)
@@ -95,7 +96,6 @@ class Record:
 
     def answer(self, response: Response, *, panicked: bool = False) -> Response:
         """Writes the stages that are left: of a stream the last when it has ended."""
-        response.headers["audit-id"] = self.audit_id
         request = self._request
         if self._decision.tells_request and request.body:
             self._put_object("requestObject", request.body, request.headers.get("content-type", ""))

@@ -1,8 +1,9 @@
 """The objects that the server makes when it starts, before it is ready. Every start finds what is missing, no more.
 
-Three sorts: *settled* objects are made when absent; *followed* ones are brought up to date (the server's address may be
-a new one); *policy* gets back the permissions and subjects that upstream gives it, and keeps what people have added,
-unless they have annotated it with `rbac.authorization.kubernetes.io/autoupdate: "false"`.
+Four sorts: *settled* objects are made when absent; *followed* ones are brought up to date (the server's address may be
+a new one); *flow control* gets its specs back unless somebody has taken one over; *policy* gets back the permissions
+and subjects that upstream gives it, and keeps what people have added, unless they have annotated it with
+`rbac.authorization.kubernetes.io/autoupdate: "false"`.
 """
 
 import asyncio
@@ -10,6 +11,7 @@ from collections.abc import Callable, Iterable
 
 from kaa.api.errors import APIError
 from kaa.api.objects import Object, annotations_of, copy_object, name_of, namespace_of
+from kaa.server.bootstrap.flow_control import flow_control_objects, restored
 from kaa.server.bootstrap.objects import Advertised, followed_objects, namespaces, settled_objects
 from kaa.server.bootstrap.policy import policy_objects
 from kaa.server.chain import Core
@@ -26,6 +28,7 @@ async def ensure_objects(core: Core, advertised: Advertised) -> None:
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(_ensure(core, settled_objects(advertised), _keep))
         tasks.create_task(_ensure(core, followed_objects(advertised), _follow))
+        tasks.create_task(_ensure(core, flow_control_objects(), restored))
         tasks.create_task(_ensure(core, ((obj["kind"], obj) for obj in policy_objects()), _complete))
 
 

@@ -23,8 +23,6 @@ PRIORITY_CLASSES = (
     ),
 )
 
-FLOW_API = "flowcontrol.apiserver.k8s.io/v1"
-
 
 @dataclass(frozen=True, slots=True)
 class Advertised:
@@ -60,7 +58,6 @@ def settled_objects(advertised: Advertised) -> Iterator[tuple[str, Object]]:
             "spec": {"cidrs": [advertised.service_network.with_prefixlen]},
         },
     )
-    yield from _flow_control()
 
 
 def followed_objects(advertised: Advertised) -> Iterator[tuple[str, Object]]:
@@ -128,46 +125,4 @@ def _extension_authentication(advertised: Advertised) -> Object:
             "requestheader-group-headers": names("X-Remote-Group"),
             "requestheader-extra-headers-prefix": names("X-Remote-Extra-"),
         },
-    }
-
-
-def _flow_control() -> Iterator[tuple[str, Object]]:
-    """The two levels and schemas that every server has: what nothing limits, and what takes all the rest."""
-    exempt = {"nominalConcurrencyShares": 0, "lendablePercent": 0}
-    yield "PriorityLevelConfiguration", _automatic("exempt", {"type": "Exempt", "exempt": exempt})
-    limited = {
-        "nominalConcurrencyShares": 5,
-        "lendablePercent": 0,
-        "limitResponse": {"type": "Reject"},
-    }
-    yield "PriorityLevelConfiguration", _automatic("catch-all", {"type": "Limited", "limited": limited})
-    yield "FlowSchema", _automatic("exempt", _schema("exempt", 1, ["system:masters"]))
-    catch_all = _schema("catch-all", 10_000, ["system:unauthenticated", "system:authenticated"])
-    yield "FlowSchema", _automatic("catch-all", {**catch_all, "distinguisherMethod": {"type": "ByUser"}})
-
-
-def _automatic(name: str, spec: Object) -> Object:
-    annotations = {"apf.kubernetes.io/autoupdate-spec": "true"}
-    return {"metadata": {"name": name, "annotations": annotations}, "spec": spec}
-
-
-def _schema(level: str, precedence: int, groups: list[str]) -> Object:
-    everything = ["*"]
-    rule = {
-        "subjects": [{"kind": "Group", "group": {"name": group}} for group in groups],
-        "resourceRules": [
-            {
-                "verbs": everything,
-                "apiGroups": everything,
-                "resources": everything,
-                "namespaces": everything,
-                "clusterScope": True,
-            }
-        ],
-        "nonResourceRules": [{"verbs": everything, "nonResourceURLs": everything}],
-    }
-    return {
-        "priorityLevelConfiguration": {"name": level},
-        "matchingPrecedence": precedence,
-        "rules": [rule],
     }

@@ -1,0 +1,156 @@
+"""One priority level: its seats, and the fair queues of those who wait for one.
+
+*Shuffle sharding*: each flow has a hand of a few queues, dealt by a hash with a secret seed; a request goes to the
+shortest of its hand. A flow that floods fills its hand, and another flow hardly ever has all the same queues.
+
+*Fair queuing* (start-time): each queue has a virtual time, in seconds of use. The seat that is free goes to the queue
+whose time is least, and its time moves on by what the request is guessed to take, then is put right by what it took.
+A queue that was empty begins at the level's present virtual time: nobody saves up by asking for nothing.
+"""
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass, field
+from hashlib import blake2b
+
+from kaa.api.errors import APIError
+from kaa.lib.clock import Clock
+
+WAIT_SECONDS = 15.0
+"""How long a request may wait for its seat: a quarter of what a request may take at all, as upstream."""
+
+GUESSED_SECONDS = 0.003
+"""What a request is thought to take while it runs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Queuing:
+    queues: int
+    hand_size: int
+    length_limit: int  # requests that may wait in one queue
+
+
+@dataclass(slots=True)
+class Seat:
+    """One request's, from when it is given. `queue` is where it has waited, if it had to."""
+
+    taken: float = 0.0
+    queue: "_Queue | None" = None
+
+
+@dataclass(slots=True, eq=False)
+class _Waiter:
+    given: asyncio.Future[Seat]
+
+
+@dataclass(slots=True, eq=False)
+class _Queue:
+    waiting: deque[_Waiter] = field(default_factory=deque)
+    executing: int = 0
+    virtual_time: float = 0.0
+
+    @property
+    def length(self) -> int:
+        return len(self.waiting) + self.executing
+
+
+def too_many_requests() -> APIError:
+    return APIError("TooManyRequests", "Too many requests, please try again later.", retry_after_seconds=1)
+
+
+def hand(value: int, deck_size: int, hand_size: int) -> list[int]:
+    """`hand_size` different numbers below `deck_size`, as good as random and always the same for one `value`."""
+    dealt: list[int] = []
+    for size in range(deck_size, deck_size - min(hand_size, deck_size), -1):
+        value, card = divmod(value, size)
+        # It counts the cards that are left: those dealt before are stepped over.
+        for earlier in sorted(dealt):
+            if card >= earlier:
+                card += 1
+        dealt.append(card)
+    return dealt
+
+
+class Level:
+    """`limit` None is exempt: nothing waits. Without queuing, what finds no seat is refused."""
+
+    def __init__(self, clock: Clock, seed: bytes) -> None:
+        self.uid = ""
+        self.executing = 0
+        self.waiting = 0
+        self._clock = clock
+        self._seed = seed
+        self._limit: int | None = None
+        self._queuing: Queuing | None = None
+        self._queues: list[_Queue] = []
+        self._virtual_time = 0.0
+
+    def configure(self, limit: int | None, queuing: Queuing | None) -> None:
+        """Those who wait stay where they are, also in queues that nobody new comes to."""
+        self._limit, self._queuing = limit, queuing
+        if queuing is not None:
+            self._queues += [_Queue() for _ in range(queuing.queues - len(self._queues))]
+        self._give()
+
+    def try_take(self) -> Seat | None:
+        """A seat, if there is one and nobody waits for it."""
+        if self._limit is not None and (self.executing >= self._limit or self.waiting):
+            return None
+        self.executing += 1
+        return Seat()
+
+    async def take(self, flow: str) -> Seat:
+        """A seat in the flow's turn. Raises TooManyRequests."""
+        seat = self.try_take()
+        if seat is not None:
+            return seat
+        queue = self._queue_of(flow)
+        if queue is None:
+            raise too_many_requests()
+        if not queue.waiting and not queue.executing:
+            queue.virtual_time = max(queue.virtual_time, self._virtual_time)
+        waiter = _Waiter(asyncio.get_running_loop().create_future())
+        queue.waiting.append(waiter)
+        self.waiting += 1
+        try:
+            async with asyncio.timeout(WAIT_SECONDS):
+                return await asyncio.shield(waiter.given)
+        except (TimeoutError, asyncio.CancelledError) as error:
+            if waiter.given.done():
+                self.release(waiter.given.result())  # it was given at the same moment
+            else:
+                waiter.given.cancel()
+                queue.waiting.remove(waiter)
+                self.waiting -= 1
+            if isinstance(error, TimeoutError):
+                raise too_many_requests() from None
+            raise
+
+    def release(self, seat: Seat) -> None:
+        self.executing -= 1
+        if seat.queue is not None:
+            seat.queue.executing -= 1
+            seat.queue.virtual_time += self._clock.monotonic() - seat.taken - GUESSED_SECONDS
+        if self.waiting:
+            self._give()
+
+    def _queue_of(self, flow: str) -> _Queue | None:
+        """The shortest queue of the flow's hand; None if it is full or there are none."""
+        if self._queuing is None:
+            return None
+        digest = blake2b(flow.encode(), digest_size=16, key=self._seed).digest()
+        dealt = hand(int.from_bytes(digest, "big"), self._queuing.queues, self._queuing.hand_size)
+        queue = min((self._queues[index] for index in dealt), key=lambda queue: queue.length)
+        return queue if len(queue.waiting) < self._queuing.length_limit else None
+
+    def _give(self) -> None:
+        """Free seats, to those whose turn it is."""
+        while self.waiting and (self._limit is None or self.executing < self._limit):
+            queue = min((queue for queue in self._queues if queue.waiting), key=lambda queue: queue.virtual_time)
+            waiter = queue.waiting.popleft()
+            self.waiting -= 1
+            self.executing += 1
+            self._virtual_time = max(self._virtual_time, queue.virtual_time)
+            queue.executing += 1
+            queue.virtual_time += GUESSED_SECONDS
+            waiter.given.set_result(Seat(self._clock.monotonic(), queue))

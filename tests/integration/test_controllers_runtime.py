@@ -8,7 +8,7 @@ from typing import Any
 
 from kaa.api.errors import APIError
 from kaa.client.rest import Client
-from kaa.controllers import replicaset
+from kaa.controllers import Options, all_controllers, all_programs, replicaset
 from kaa.controllers.actions import CreateAll, Update
 from kaa.controllers.controller import Controller
 from kaa.controllers.runtime import ControllerManager
@@ -19,13 +19,14 @@ from kaa.store.memory import MemoryStore
 
 
 class CountingTransport(InProcessTransport):
-    """Notes every write; its watches tell everything `late_seconds` late."""
+    """Notes every write and watch; its watches tell everything `late_seconds` late."""
 
     late_seconds = 0.0
 
     def __init__(self, handle: Any, clock: VirtualClock) -> None:
         super().__init__(handle)
         self.writes: list[tuple[str, str, int]] = []
+        self.watches: list[str] = []
         self._clock = clock
 
     async def request(self, method: str, path: str, **more: Any) -> Any:
@@ -36,6 +37,7 @@ class CountingTransport(InProcessTransport):
 
     @asynccontextmanager
     async def stream(self, method: str, path: str, **more: Any) -> Any:
+        self.watches.append(path)
         async with super().stream(method, path, **more) as stream:
             yield Late(stream, self, self._clock)
 
@@ -152,3 +154,21 @@ def test_a_refusal_ends_a_batch() -> None:
         assert told[0].reason == "Invalid"
 
     play(scenario, Controller(name="test", kind="ConfigMap", reconcile=reconcile))
+
+
+def test_nothing_is_watched_twice() -> None:
+    """Pods are the most of a cluster: two caches of them would be most of the process."""
+
+    async def scenario(client: Client, transport: CountingTransport, clock: VirtualClock) -> None:
+        options = Options(root_ca_pem="x", cluster_cidr="10.0.0.0/16", sign_token=str)
+        manager = ControllerManager(client, clock, all_controllers(options), all_programs(options))
+        running = asyncio.ensure_future(manager.run())
+        await clock.sleep(5)
+        running.cancel()
+        await asyncio.wait([running])
+        twice = {path for path in transport.watches if transport.watches.count(path) > 1}
+        # Of these two a controller needs a few whole, and the metadata of all is needed, too.
+        assert twice == {"/api/v1/configmaps", "/api/v1/secrets"}
+        assert len(transport.watches) == len({*transport.watches}) + 2
+
+    play(scenario)

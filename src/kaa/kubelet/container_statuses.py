@@ -50,12 +50,15 @@ def _status(pod: Object, kind: ContainerKind, container: Object, runtime: PodRun
     if latest is None:
         return _never_created(pod, kind, container, readings)
     previous = runtime.previous(name)
+    recorded = _recorded(pod, kind, name)
     running = latest.is_running
     started = running and (latest.id in readings.started)
     status: Object = {
         "name": name,
-        "state": _state(latest, readings),
-        "lastState": {"terminated": _terminated(previous, readings)} if previous and previous.has_ended else {},
+        "state": _state(latest, readings, recorded),
+        "lastState": {"terminated": _terminated(previous, readings, recorded)}
+        if previous and previous.has_ended
+        else {},
         "ready": _is_ready(kind, container, latest, readings),
         "restartCount": latest.attempt,
         "image": latest.image or container.get("image", ""),
@@ -114,12 +117,12 @@ def _is_terminated(status: Object) -> bool:
     return bool((status.get("state") or {}).get("terminated"))
 
 
-def _state(container: RuntimeContainer, readings: Readings) -> Object:
+def _state(container: RuntimeContainer, readings: Readings, recorded: Object | None) -> Object:
     match container.state:
         case "CONTAINER_RUNNING":
             return {"running": {"startedAt": _time(container.started_at)}}
         case "CONTAINER_EXITED":
-            return {"terminated": _terminated(container, readings)}
+            return {"terminated": _terminated(container, readings, recorded)}
         case "CONTAINER_UNKNOWN":
             unknown = {
                 "exitCode": 137,
@@ -131,17 +134,28 @@ def _state(container: RuntimeContainer, readings: Readings) -> Object:
             return {"waiting": {"reason": CONTAINER_CREATING}}
 
 
-def _terminated(container: RuntimeContainer, readings: Readings) -> Object:
+def _terminated(container: RuntimeContainer, readings: Readings, recorded: Object | None) -> Object:
+    container_id = f"{readings.runtime_name}://{container.id}"
     terminated: Object = {
         "exitCode": container.exit_code,
         "reason": container.reason or ("Completed" if container.exit_code == 0 else "Error"),
         "startedAt": _time(container.started_at),
         "finishedAt": _time(container.finished_at),
-        "containerID": f"{readings.runtime_name}://{container.id}",
+        "containerID": container_id,
     }
-    if container.message:
-        terminated["message"] = container.message
+    # The file that it was read from goes with the pod's directory, before the pod does.
+    if message := container.message or _recorded_message(recorded, container_id):
+        terminated["message"] = message
     return terminated
+
+
+def _recorded_message(recorded: Object | None, container_id: str) -> str:
+    """The termination message of that container in the pod's status."""
+    for state in ("state", "lastState"):
+        ended = ((recorded or {}).get(state) or {}).get("terminated") or {}
+        if ended.get("containerID") == container_id:
+            return str(ended.get("message", ""))
+    return ""
 
 
 def _is_ready(kind: ContainerKind, container: Object, latest: RuntimeContainer, readings: Readings) -> bool:

@@ -1,5 +1,6 @@
 """The status that the kubelet writes for a pod."""
 
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -82,3 +83,19 @@ def test_foreign_conditions_are_kept(make_pod: Any, make_runtime: Any) -> None:
         StatusFacts({**facts.pod, "status": {"conditions": [gate]}}, facts.runtime, Readings(), (), NOW)
     )
     assert gate in status["conditions"]
+
+
+def test_a_termination_message_outlives_its_file(make_pod: Any, make_runtime: Any) -> None:
+    """A finished pod's directory is taken away, and with it the file: what was read from it stays on record."""
+    case = {
+        "pod": {"restartPolicy": "Never", "containers": [{"name": "a"}]},
+        "sandboxes": [{"id": "s0"}],
+        "containers": [{"name": "a", "state": "exited", "code": 0}],
+    }
+    facts = facts_of(case, make_pod, make_runtime)
+    (ended,) = facts.runtime.containers
+    read = replace(facts, runtime=replace(facts.runtime, containers=(replace(ended, message="OK"),)))
+    first = pod_status(read)
+    assert first["containerStatuses"][0]["state"]["terminated"]["message"] == "OK"
+    again = replace(facts, pod={**facts.pod, "status": first})
+    assert pod_status(again) == first

@@ -36,7 +36,7 @@ crash: $(VENV)/.dev ## kill -9 of the API server amid 1,000 writes, 20 times a s
 	KAA_CRASHES=20 pytest tests/integration/test_crash.py
 
 bench: $(VENV)/.dev ## measure what docs/BENCHMARKS.md reports, and write it
-	python bench/run.py
+	python -m bench
 
 conformance: $(VENV)/.dev packages ## upstream's suite against a new cluster (hours)
 	tools/conformance.sh

@@ -1,46 +1,40 @@
-"""What a request costs the API server in CPU time, beside what upstream's costs (API server and etcd, v1.37.2).
+"""What requests, watches and stored objects cost an API server.
 
-    python bench/api_server.py
-
-The server is a process of its own: SQLite store, TLS, client certificates, RBAC, admission. Only its CPU time counts,
-which noise on the machine hardly moves.
+Everything happens in a namespace of its own, which is deleted at the end.
 """
 
 import asyncio
-import multiprocessing
-import os
-import ssl
-import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+import time
 from dataclasses import dataclass
-from pathlib import Path
 
 import aiohttp
 import orjson
-import uvloop
 
+from bench.target import Cost, Latency, Target
 from kaa.api.objects import Object
-from kaa.cluster.certificates import ADMIN, ensure_pki, make_client, read_pair
-from kaa.cluster.uvloop_runner import run_until_signal
-from kaa.lib.clock import WallClock
-from kaa.server.main import ServerOptions, run_apiserver
 
-JSON = "application/json"
-PORT = 17643
+NAMESPACE = "bench"
 PODS = 5000
+STORED_PODS = 10_000
 WATCHERS = 500
+WATCHED_EVENTS = 100
+IDLE_WATCHERS = 2000
+CONNECTING = 50
+"""Watches opened at a time: each is a TLS handshake."""
 
-UPSTREAM = {
-    "GET a pod": "358-417 us",
-    "LIST 5,000 pods": "138 ms",
-    "LIST one page of 500": "15-20 ms",
-    "create a pod": "1.3-1.5 ms",
-    "merge-patch a ConfigMap": "1.0-1.1 ms",
-    "apply a ConfigMap": "1.2-1.3 ms",
-    "a watch event to one of 500": "25-27 us",
-    "resident, idle": "305 + 42 MB",
-}
+SETTLE_SECONDS = 1.0
+"""After much was freed or opened, before memory is read."""
+
+MERGE_PATCH = "application/merge-patch+json"
+APPLY_PATCH = "application/apply-patch+yaml"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What was measured: operations by the name of their row, and memory in bytes (None: not known)."""
+
+    costs: dict[str, Cost]
+    memory: dict[str, float | None]
 
 
 def pod(index: int) -> Object:
@@ -48,6 +42,7 @@ def pod(index: int) -> Object:
     return {
         "metadata": {"name": f"pod-{index}", "labels": {"app": "web", "tier": "front"}},
         "spec": {
+            "schedulerName": "none",  # a pod for the API server alone: nobody is to run it
             "containers": [
                 {
                     "name": "main",
@@ -63,137 +58,90 @@ def pod(index: int) -> Object:
     }
 
 
-def serve(directory: str) -> None:
-    options = ServerOptions(data_dir=Path(directory), secure_port=PORT)
-    run_until_signal(lambda: run_apiserver(options, WallClock()))
+async def measure(target: Target) -> Found:
+    memory: dict[str, float | None] = {"idle": _resident(target)}
+    here = f"/api/v1/namespaces/{NAMESPACE}"
+    await target.send("POST", "/api/v1/namespaces", {"metadata": {"name": NAMESPACE}})
+    try:
+        costs = await _requests(target, here)
+        costs["one event to one of 500 watchers"] = await _fan_out(target, f"{here}/secrets")
+        for index in range(PODS, STORED_PODS):
+            await target.send("POST", f"{here}/pods", pod(index))
+        memory["10,000 pods stored"] = _resident(target)
+        memory["an idle watcher"] = await _idle_watchers(target, f"{here}/configmaps")
+    finally:
+        await target.send("DELETE", f"/api/v1/namespaces/{NAMESPACE}")
+    return Found(costs, memory)
 
 
-@dataclass(slots=True)
-class Server:
-    """The server's process, as seen from outside."""
-
-    pid: int
-    session: aiohttp.ClientSession
-
-    def cpu_seconds(self) -> float:
-        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-    def resident_mb(self) -> float:
-        lines = Path(f"/proc/{self.pid}/smaps_rollup").read_text().splitlines()
-        return int(next(line for line in lines if line.startswith("Pss:")).split()[1]) / 1024
-
-    async def send(
-        self, method: str, path: str, body: Object | None = None, content_type: str = "application/json"
-    ) -> bytes:
-        data = orjson.dumps(body) if body is not None else None
-        headers = {"content-type": content_type, "accept": JSON}
-        url = f"https://127.0.0.1:{PORT}{path}"
-        async with self.session.request(method, url, data=data, headers=headers) as answer:
-            content = await answer.read()
-            assert answer.status < 300, content
-            return content
-
-    async def cost(self, times: int, work: Callable[[int], Awaitable[object]]) -> float:
-        """Seconds of the server's CPU for each of so many requests."""
-        before = self.cpu_seconds()
-        for index in range(times):
-            await work(index)
-        return (self.cpu_seconds() - before) / times
+async def _requests(target: Target, here: str) -> dict[str, Cost]:
+    accounts = orjson.loads(await target.send("GET", f"{here}/serviceaccounts"))["items"]
+    if not accounts:  # no controllers beside this server
+        await target.send("POST", f"{here}/serviceaccounts", {"metadata": {"name": "default"}})
+    await target.send("POST", f"{here}/configmaps", {"metadata": {"name": "patched"}, "data": {"k": "v"}})
+    applied: Object = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "applied"}}
+    apply_path = f"{here}/configmaps/applied?fieldManager=bench"
+    return {
+        "create a pod": await target.cost(PODS, lambda i: target.send("POST", f"{here}/pods", pod(i))),
+        "GET a pod": await target.cost(PODS, lambda i: target.send("GET", f"{here}/pods/pod-{i}")),
+        "LIST 5,000 pods": await target.cost(60, lambda i: target.send("GET", f"{here}/pods")),
+        "LIST one page of 500": await target.cost(300, lambda i: target.send("GET", f"{here}/pods?limit=500")),
+        "merge-patch a ConfigMap": await target.cost(
+            3000, lambda i: target.send("PATCH", f"{here}/configmaps/patched", {"data": {"k": str(i)}}, MERGE_PATCH)
+        ),
+        "apply a ConfigMap": await target.cost(
+            3000, lambda i: target.send("PATCH", apply_path, {**applied, "data": {"k": str(i)}}, APPLY_PATCH)
+        ),
+    }
 
 
-@asynccontextmanager
-async def running(directory: Path) -> AsyncIterator[Server]:
-    clock = WallClock()
-    pki = ensure_pki(directory, ["127.0.0.1"], clock)
-    admin = make_client(read_pair(pki, "ca"), ADMIN, clock.now(), clock.random)
-    (directory / "admin.pem").write_bytes(admin.certificate + admin.key)
-    context = ssl.create_default_context(cafile=str(pki / "ca.crt"))
-    context.load_cert_chain(directory / "admin.pem")
-    process = multiprocessing.get_context("spawn").Process(target=serve, args=(str(directory),))
-    process.start()
-    assert process.pid is not None
-    connector = aiohttp.TCPConnector(ssl=context, limit=0)
-    async with aiohttp.ClientSession(connector=connector) as session:
-        server = Server(process.pid, session)
-        async with asyncio.timeout(20):
-            while True:
-                try:
-                    await server.send("GET", "/readyz")
-                    break
-                except aiohttp.ClientError:
-                    await clock.sleep(0.05)
-        try:
-            yield server
-        finally:
-            process.terminate()
-            await asyncio.to_thread(process.join)
-
-
-async def watch_cost(server: Server) -> float:
-    """CPU of one event for one watcher, when 500 watch the same."""
-    ready = asyncio.Semaphore(0)
-    events = 100
+async def _fan_out(target: Target, path: str) -> Cost:
+    """Secrets are created while 500 watch them: CPU by event and watcher, latency from the request to each watcher."""
+    sent: list[float] = []
+    latencies: list[float] = []
+    opening = asyncio.Semaphore(CONNECTING)
+    opened = asyncio.Barrier(WATCHERS + 1)
+    version = await target.resource_version(path)
 
     async def follow() -> None:
-        url = f"https://127.0.0.1:{PORT}/api/v1/namespaces/default/secrets?watch=true"
-        async with server.session.get(url, timeout=aiohttp.ClientTimeout(None)) as answer:
-            ready.release()
-            left = events
-            while left:
-                await answer.content.readline()
-                left -= 1
+        async with opening:
+            watch = await target.watch(path, version)
+        async with watch:
+            await opened.wait()
+            for index in range(WATCHED_EVENTS):
+                await watch.content.readline()
+                latencies.append(time.perf_counter() - sent[index])
 
-    tasks = [asyncio.create_task(follow()) for _ in range(WATCHERS)]
-    for _ in range(WATCHERS):
-        await ready.acquire()
-    before = server.cpu_seconds()
-    for index in range(events):
-        body: Object = {"metadata": {"name": f"s-{index}"}, "stringData": {"k": "v" * 400}}
-        await server.send("POST", "/api/v1/namespaces/default/secrets", body)
-    await asyncio.gather(*tasks)
-    return (server.cpu_seconds() - before) / (events * WATCHERS)
-
-
-async def measure(server: Server) -> dict[str, str]:
-    namespaced = "/api/v1/namespaces/default"
-    found = {"resident, idle": f"{server.resident_mb():.0f} MB"}
-    await server.send("POST", f"{namespaced}/serviceaccounts", {"metadata": {"name": "default"}})
-    await server.send("POST", f"{namespaced}/configmaps", {"metadata": {"name": "c"}, "data": {"k": "v"}})
-    seconds = await server.cost(PODS, lambda i: server.send("POST", f"{namespaced}/pods", pod(i)))
-    found["create a pod"] = f"{seconds * 1e6:.0f} us"
-    seconds = await server.cost(5000, lambda i: server.send("GET", f"{namespaced}/pods/pod-{i % PODS}"))
-    found["GET a pod"] = f"{seconds * 1e6:.0f} us"
-    seconds = await server.cost(50, lambda i: server.send("GET", "/api/v1/pods"))
-    found["LIST 5,000 pods"] = f"{seconds * 1e3:.1f} ms"
-    seconds = await server.cost(200, lambda i: server.send("GET", "/api/v1/pods?limit=500"))
-    found["LIST one page of 500"] = f"{seconds * 1e3:.2f} ms"
-    merge = "application/merge-patch+json"
-    seconds = await server.cost(
-        2000, lambda i: server.send("PATCH", f"{namespaced}/configmaps/c", {"data": {"k": str(i)}}, merge)
-    )
-    found["merge-patch a ConfigMap"] = f"{seconds * 1e6:.0f} us"
-    apply = "application/apply-patch+yaml"
-    applied: Object = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "applied"}}
-    seconds = await server.cost(
-        2000,
-        lambda i: server.send(
-            "PATCH", f"{namespaced}/configmaps/applied?fieldManager=bench", {**applied, "data": {"k": str(i)}}, apply
-        ),
-    )
-    found["apply a ConfigMap"] = f"{seconds * 1e6:.0f} us"
-    found["a watch event to one of 500"] = f"{await watch_cost(server) * 1e6:.1f} us"
-    return found
+    async with asyncio.TaskGroup() as tasks:
+        following = [tasks.create_task(follow()) for _ in range(WATCHERS)]
+        await opened.wait()
+        before = target.cpu_seconds()
+        for index in range(WATCHED_EVENTS):
+            body: Object = {"metadata": {"name": f"s-{index}"}, "stringData": {"k": "v" * 400}}
+            sent.append(time.perf_counter())
+            await target.send("POST", path, body)
+        await asyncio.wait(following)
+    return Cost(target.share_of(before, WATCHED_EVENTS * WATCHERS), Latency.of(latencies))
 
 
-async def main() -> None:
-    with tempfile.TemporaryDirectory() as directory:
-        async with running(Path(directory)) as server:
-            found = await measure(server)
-    print(f"{'CPU of the server':30}{'Kaa':>12}{'upstream':>16}")
-    for row, upstream in UPSTREAM.items():
-        print(f"{row:30}{found[row]:>12}{upstream:>16}")
+async def _idle_watchers(target: Target, path: str) -> float | None:
+    """Bytes that each of 2,000 watches adds to the server, over a TLS connection of its own."""
+    await asyncio.sleep(SETTLE_SECONDS)
+    before = _resident(target)
+    opening = asyncio.Semaphore(CONNECTING)
+    version = await target.resource_version(path)
+
+    async def open_one() -> aiohttp.ClientResponse:
+        async with opening:
+            return await target.watch(path, version)
+
+    watches = await asyncio.gather(*(open_one() for _ in range(IDLE_WATCHERS)))
+    await asyncio.sleep(SETTLE_SECONDS)
+    after = _resident(target)
+    for watch in watches:
+        watch.close()
+    return (after - before) / IDLE_WATCHERS if before is not None and after is not None else None
 
 
-if __name__ == "__main__":
-    uvloop.run(main())
+def _resident(target: Target) -> int | None:
+    return target.resident_bytes() if target.pids else None

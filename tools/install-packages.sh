@@ -1,5 +1,6 @@
 #!/bin/sh
 # Installs the Debian packages that a cluster needs and this machine lacks, and says which.
+# With `tests`, also what only the tests use.
 set -eu
 
 missing=""
@@ -16,6 +17,7 @@ need nsenter util-linux
 if ! command -v busybox >/dev/null 2>&1 || ldd "$(command -v busybox)" >/dev/null 2>&1; then
     missing="$missing busybox-static"
 fi
+[ "${1:-}" != tests ] || need etcd etcd-server
 
 [ -n "$missing" ] || exit 0
 if [ "$(id -u)" != 0 ]; then

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from kaa.api.managed_fields.field_sets import FieldSet, is_field_set, union
+from kaa.api.managed_fields.field_sets import FieldSet, in_order, is_field_set, union
 from kaa.api.objects import Object
 
 APPLY, UPDATE = "Apply", "Update"
@@ -43,7 +43,7 @@ class Entry:
         if self.time:
             entry["time"] = self.time
         entry["fieldsType"] = "FieldsV1"
-        entry["fieldsV1"] = self.fields
+        entry["fieldsV1"] = in_order(self.fields)
         if self.subresource:
             entry["subresource"] = self.subresource
         return entry

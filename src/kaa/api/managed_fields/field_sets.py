@@ -82,6 +82,11 @@ def _each_common(a: FieldSet, b: FieldSet, *, keep_others: bool, keep_self: Any)
     return out
 
 
+def in_order(fields: FieldSet) -> FieldSet:
+    """The same set with its elements sorted: clients compare FieldsV1 byte by byte, whichever way it has come."""
+    return {element: in_order(fields[element]) if fields[element] else MEMBER for element in sorted(fields)}
+
+
 def paths(fields: FieldSet) -> Iterator[tuple[str, ...]]:
     """The members, as path elements: those of a level before those below them."""
     elements = sorted(element for element in fields if element != SELF)

@@ -74,7 +74,7 @@ class Resource:
     subresources: tuple[Subresource, ...] = ()
     columns: tuple[Column, ...] = ()  # all of them, in order; none given: Name and Age
     selectable_fields: tuple[str, ...] = ()  # beyond metadata.name and metadata.namespace: dotted paths
-    stored_fields: Mapping[str, str] = field(default_factory=dict, hash=False)  # that have another path in what is stored
+    stored_fields: Mapping[str, str] = field(default_factory=dict, hash=False)  # whose path in the store differs
     has_generation: bool = True  # metadata.generation counts changes of spec
     name_rule: NameRule | None = None  # None: a lowercase RFC 1123 subdomain
     defaults: SetDefaults | None = None

@@ -113,6 +113,7 @@ class APIServer:
             *self.chain.paths,
         )
         self.flow_control = FlowControl(self.reader, self.writer, clock, requests_in_flight)
+        self.metrics.add(self.flow_control.metrics)
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:

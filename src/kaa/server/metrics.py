@@ -1,6 +1,7 @@
 """/metrics: what the server has done, under upstream's names, in the Prometheus text format."""
 
 from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable
 
 from kaa.lib.clock import Clock
 from kaa.server.request import Request, Response
@@ -38,6 +39,11 @@ class Metrics:
         self._began = clock.now().timestamp()
         self._requests: Counter[Labels] = Counter()
         self._seconds: defaultdict[Labels, float] = defaultdict(float)
+        self._others: list[Callable[[], Iterable[str]]] = []
+
+    def add(self, lines: Callable[[], Iterable[str]]) -> None:
+        """Shows what another part counts: its lines in the text format, made when somebody asks."""
+        self._others.append(lines)
 
     def observe(self, info: RequestInfo, known: bool, status: int, seconds: float) -> None:
         """`known`: the resource is one that is served. Others have no label: anybody could make up any number."""
@@ -62,6 +68,8 @@ class Metrics:
         for key, seconds in sorted(self._seconds.items()):
             lines.append(f"apiserver_request_duration_seconds_sum{_labels(key)} {seconds:.6f}")
             lines.append(f"apiserver_request_duration_seconds_count{_labels(key)} {self._requests[key]}")
+        for others in self._others:
+            lines += others()
         lines += [
             "# HELP process_start_time_seconds When the process began, in seconds since 1970.",
             "# TYPE process_start_time_seconds gauge",

@@ -121,6 +121,14 @@ async def test_a_level_without_a_seat_left_refuses_and_others_go_on(server: APIS
     assert (await ask(server)).status == 200
 
 
+async def test_metrics_tell_the_seats(server: APIServer) -> None:
+    """Each level's share of what is in flight: 20 of 245 shares of 12 requests are one seat."""
+    body = (await ask(server, "/metrics")).body
+    assert b'apiserver_flowcontrol_nominal_limit_seats{priority_level="global-default"} 1\n' in body
+    assert b'apiserver_flowcontrol_current_executing_requests{priority_level="global-default"} 1\n' in body
+    assert b'apiserver_flowcontrol_nominal_limit_seats{priority_level="exempt"} 0\n' in body
+
+
 async def test_requests_are_answered_without_any_objects() -> None:
     """The mandatory level and schema hold where they are not stored: then there is no uid to tell."""
     clock = WallClock()

@@ -10,6 +10,7 @@ A request takes one seat, however much it reads. Levels don't lend seats to each
 percentages are kept in the objects and have no effect.
 """
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from math import ceil
 
@@ -24,6 +25,12 @@ from kaa.server.request_info import RequestInfo
 
 CLASSIFICATIONS = 4096
 """Kinds of requests whose schema is remembered; all are forgotten when there are more, or a schema changes."""
+
+METRICS: tuple[tuple[str, str, Callable[[Level], int]], ...] = (
+    ("nominal_limit_seats", "Seats that a priority level has.", lambda level: level.limit or 0),
+    ("current_executing_requests", "Requests that have a seat.", lambda level: level.executing),
+    ("current_inqueue_requests", "Requests that wait for one.", lambda level: level.waiting),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +95,14 @@ class FlowControl:
         schemas = _with_mandatory(SCHEMA, self._reader.list(SCHEMA))
         self._schemas = [schema for schema in in_order(schemas) if schema.level in self._levels]
         self._classified.clear()
+
+    def metrics(self) -> Iterator[str]:
+        """Lines for /metrics. An exempt level has a limit of 0, as upstream: none of the shares is its own."""
+        for name, help_, value in METRICS:
+            yield f"# HELP apiserver_flowcontrol_{name} {help_}"
+            yield f"# TYPE apiserver_flowcontrol_{name} gauge"
+            for level in sorted(self._levels):
+                yield f'apiserver_flowcontrol_{name}{{priority_level="{level}"}} {value(self._levels[level])}'
 
     async def tell_dangling(self) -> None:
         """Writes into each schema's status whether its level exists. Raises what the writer raises."""

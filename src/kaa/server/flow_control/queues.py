@@ -76,25 +76,25 @@ class Level:
 
     def __init__(self, clock: Clock, seed: bytes) -> None:
         self.uid = ""
+        self.limit: int | None = None
         self.executing = 0
         self.waiting = 0
         self._clock = clock
         self._seed = seed
-        self._limit: int | None = None
         self._queuing: Queuing | None = None
         self._queues: list[_Queue] = []
         self._virtual_time = 0.0
 
     def configure(self, limit: int | None, queuing: Queuing | None) -> None:
         """Those who wait stay where they are, also in queues that nobody new comes to."""
-        self._limit, self._queuing = limit, queuing
+        self.limit, self._queuing = limit, queuing
         if queuing is not None:
             self._queues += [_Queue() for _ in range(queuing.queues - len(self._queues))]
         self._give()
 
     def try_take(self) -> Seat | None:
         """A seat, if there is one and nobody waits for it."""
-        if self._limit is not None and (self.executing >= self._limit or self.waiting):
+        if self.limit is not None and (self.executing >= self.limit or self.waiting):
             return None
         self.executing += 1
         return Seat()
@@ -145,7 +145,7 @@ class Level:
 
     def _give(self) -> None:
         """Free seats, to those whose turn it is."""
-        while self.waiting and (self._limit is None or self.executing < self._limit):
+        while self.waiting and (self.limit is None or self.executing < self.limit):
             queue = min((queue for queue in self._queues if queue.waiting), key=lambda queue: queue.virtual_time)
             waiter = queue.waiting.popleft()
             self.waiting -= 1

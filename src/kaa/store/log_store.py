@@ -18,6 +18,7 @@ from kaa.lib.clock import Clock
 from kaa.store.index import KeyIndex, Version
 from kaa.store.leases import Leases
 from kaa.store.log import Batch, Change, ChangeLog, Contents, change_id, revision_of
+from kaa.store.recent import RecentValues
 from kaa.store.store import (
     Compacted,
     Compare,
@@ -63,6 +64,7 @@ class LogStore:
         self._log = log
         self._clock = clock
         self._index = KeyIndex()
+        self._recent = RecentValues()
         self._watchers = Watchers()
         self._leases = Leases(clock, self._lease_expired)
         self._revision = self._compacted = contents.compacted_revision
@@ -152,7 +154,12 @@ class LogStore:
         ]
 
     def _key_value(self, version: Version | None) -> KeyValue | None:
-        return self._key_values([version])[0] if version is not None else None
+        if version is None:
+            return None
+        value = self._recent.get(version.id)
+        if value is None:
+            return self._key_values([version])[0]
+        return KeyValue(version.key, value, version.create_revision, version.mod_revision)
 
     # Writing
 
@@ -255,6 +262,8 @@ class LogStore:
                     for watcher in watchers:
                         watcher.fall_behind(revision_of(batch.changes[0].id))
             self._index.apply(change)
+            if change.value is not None:
+                self._recent.add(change.id, change.value)
             if self._pending.get(change.key) is change:
                 del self._pending[change.key]
             if not self._leases.attach(change.key, change.lease):

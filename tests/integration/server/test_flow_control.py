@@ -142,6 +142,31 @@ async def test_requests_are_answered_without_any_objects() -> None:
     await store.close()
 
 
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {},
+        {"type": "Limited"},
+        {"type": "Limited", "limited": {"nominalConcurrencyShares": -300, "limitResponse": {"type": "Queue"}}},
+        {
+            "type": "Limited",
+            "limited": {"limitResponse": {"type": "Queue", "queuing": {"queues": -1, "handSize": 10**9}}},
+        },
+    ],
+)
+async def test_objects_that_make_no_sense_stop_nobody(server: APIServer, spec: dict) -> None:
+    """They would stop every start of the server as well, and could not be deleted then."""
+    await server.writer.create("PriorityLevelConfiguration", {"metadata": {"name": "own"}, "spec": spec})
+    subjects = [{"kind": "User"}, {"kind": "Group"}, {"kind": "ServiceAccount"}, {}]
+    for name, schema in [
+        ("empty", {}),
+        ("rules", {"priorityLevelConfiguration": {"name": "own"}, "rules": [{}, {"subjects": subjects}]}),
+    ]:
+        await server.writer.create("FlowSchema", {"metadata": {"name": name}, "spec": schema})
+    await until(lambda: all("conditions" in (s.get("status") or {}) for s in server.reader.list("FlowSchema")))
+    assert (await ask(server)).status == 200
+
+
 def test_what_somebody_has_taken_over_stays() -> None:
     """The annotation decides: upstream's numbers come back at the next start unless it says false."""
     kind, wanted = next(iter(flow_control_objects()))

@@ -18,13 +18,18 @@ from kaa.api.objects import Object, name_of
 from kaa.lib.clock import Clock, rfc3339
 from kaa.server.bootstrap.flow_control import LEVEL, SCHEMA, mandatory
 from kaa.server.chain import Reader, Writer
-from kaa.server.flow_control.matching import FlowSchema, first_that_fits, flow_of, in_order, with_dangling
+from kaa.server.flow_control.matching import FlowSchema, first_that_fits, flow_of, in_order, level_of, with_dangling
 from kaa.server.flow_control.queues import Level, Queuing
 from kaa.server.request import User
 from kaa.server.request_info import RequestInfo
 
 CLASSIFICATIONS = 4096
 """Kinds of requests whose schema is remembered; all are forgotten when there are more, or a schema changes."""
+
+SETTINGS = {"Exempt": "exempt", "Limited": "limited"}
+"""The types of levels, and the field of each type's settings. A level of no type is none."""
+
+QUEUING_DEFAULTS = {"queues": 64, "handSize": 8, "queueLengthLimit": 50}
 
 METRICS: tuple[tuple[str, str, Callable[[Level], int]], ...] = (
     ("nominal_limit_seats", "Seats that a priority level has.", lambda level: level.limit or 0),
@@ -80,13 +85,13 @@ class FlowControl:
 
     def configure(self) -> None:
         """Takes over what the objects say. Requests that have a seat or wait keep it."""
-        levels = _with_mandatory(LEVEL, self._reader.list(LEVEL))
-        total = sum(_shares(obj) for obj in levels)
+        levels = [obj for obj in _with_mandatory(LEVEL, self._reader.list(LEVEL)) if _type(obj) in SETTINGS]
+        total = max(1, sum(_shares(obj) for obj in levels))
         before, self._levels = self._levels, {}
         for obj in levels:
             level = before.get(name_of(obj)) or Level(self._clock, self._seed)
             level.uid = obj["metadata"].get("uid", "")
-            if obj["spec"]["type"] == "Exempt":
+            if _type(obj) == "Exempt":
                 level.configure(None, None)
             else:
                 # Nobody would ever answer what has no seat at all.
@@ -107,8 +112,7 @@ class FlowControl:
     async def tell_dangling(self) -> None:
         """Writes into each schema's status whether its level exists. Raises what the writer raises."""
         for obj in self._reader.list(SCHEMA):
-            level = obj["spec"]["priorityLevelConfiguration"]["name"]
-            exists = self._reader.get(LEVEL, level) is not None
+            exists = self._reader.get(LEVEL, level_of(obj)) is not None
             told = with_dangling(obj, exists, rfc3339(self._clock.now()))
             if told is not obj:
                 await self._writer.update(SCHEMA, told, "status")
@@ -119,10 +123,14 @@ def _with_mandatory(kind: str, objects: list[Object]) -> list[Object]:
     return [*objects, *(obj for obj in mandatory(kind) if name_of(obj) not in there)]
 
 
+def _type(level: Object) -> str:
+    type_: str = (level.get("spec") or {}).get("type", "")
+    return type_
+
+
 def _shares(level: Object) -> int:
-    spec = level["spec"]
-    settings = spec.get("exempt" if spec["type"] == "Exempt" else "limited") or {}
-    return int(settings.get("nominalConcurrencyShares") or 0)
+    settings = level["spec"].get(SETTINGS[_type(level)]) or {}
+    return max(0, settings.get("nominalConcurrencyShares") or 0)
 
 
 def _queuing(level: Object) -> Queuing | None:
@@ -130,4 +138,5 @@ def _queuing(level: Object) -> Queuing | None:
     if response.get("type") != "Queue":
         return None
     queuing = response.get("queuing") or {}
-    return Queuing(queuing.get("queues") or 64, queuing.get("handSize") or 8, queuing.get("queueLengthLimit") or 50)
+    queues, hand_size, length_limit = (queuing.get(field) or value for field, value in QUEUING_DEFAULTS.items())
+    return Queuing(max(1, queues), max(1, hand_size), max(1, length_limit))

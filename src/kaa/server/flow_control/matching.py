@@ -2,7 +2,7 @@
 
 Schemas are tried in the order of their precedence (then name); the first that has a rule for the request's subject and
 for what it asks takes it. There is always one: `catch-all` fits everybody, and who is neither authenticated nor not
-goes there as well.
+goes there as well. A schema that lacks what it needs fits nothing: an object that makes no sense must not stop a server.
 """
 
 from collections.abc import Iterable, Sequence
@@ -33,15 +33,22 @@ def in_order(objects: Iterable[Object]) -> list[FlowSchema]:
 
 
 def _schema(obj: Object) -> FlowSchema:
-    spec = obj["spec"]
+    spec = obj.get("spec") or {}
     return FlowSchema(
         name_of(obj),
         obj["metadata"].get("uid", ""),
         spec.get("matchingPrecedence") or 0,
-        spec["priorityLevelConfiguration"]["name"],
+        level_of(obj),
         (spec.get("distinguisherMethod") or {}).get("type", ""),
         tuple(spec.get("rules") or ()),
     )
+
+
+def level_of(schema: Object) -> str:
+    """The name of the level that a schema object refers to."""
+    reference = (schema.get("spec") or {}).get("priorityLevelConfiguration") or {}
+    name: str = reference.get("name", "")
+    return name
 
 
 def first_that_fits(schemas: Sequence[FlowSchema], user: User, path: str, info: RequestInfo) -> FlowSchema:
@@ -67,16 +74,20 @@ def fits(rule: Object, user: User, path: str, info: RequestInfo) -> bool:
 def _is_subject(subject: Object, user: User) -> bool:
     match subject.get("kind"):
         case "User":
-            return subject["user"]["name"] in ("*", user.name)
+            return _name_in(subject, "user") in ("*", user.name)
         case "Group":
-            name = subject["group"]["name"]
+            name = _name_in(subject, "group")
             return name == "*" or name in user.groups
         case "ServiceAccount":
-            account = subject["serviceAccount"]
-            if account["name"] == "*":
-                return user.name.startswith(f"{SERVICE_ACCOUNT}{account['namespace']}:")
-            return user.name == f"{SERVICE_ACCOUNT}{account['namespace']}:{account['name']}"
+            name = _name_in(subject, "serviceAccount")
+            accounts = f"{SERVICE_ACCOUNT}{(subject.get('serviceAccount') or {}).get('namespace', '')}:"
+            return user.name.startswith(accounts) if name == "*" else user.name == accounts + name
     return False
+
+
+def _name_in(subject: Object, sort: str) -> str:
+    name: str = (subject.get(sort) or {}).get("name", "")
+    return name
 
 
 def _fits_resource(rule: Object, info: RequestInfo) -> bool:
@@ -101,7 +112,7 @@ def _is_path(url: str, path: str) -> bool:
 
 def with_dangling(schema: Object, exists: bool, now: str) -> Object:
     """The schema with its condition; itself if it has that. The time is that of the last change of status."""
-    level = schema["spec"]["priorityLevelConfiguration"]["name"]
+    level = level_of(schema)
     references = f'This FlowSchema references the PriorityLevelConfiguration object named "{level}"'
     wanted = {
         "type": DANGLING,

@@ -82,14 +82,12 @@ class Level:
         self._clock = clock
         self._seed = seed
         self._queuing: Queuing | None = None
-        self._queues: list[_Queue] = []
+        self._queues: dict[int, _Queue] = {}  # by their numbers; made when somebody waits in them
         self._virtual_time = 0.0
 
     def configure(self, limit: int | None, queuing: Queuing | None) -> None:
         """Those who wait stay where they are, also in queues that nobody new comes to."""
         self.limit, self._queuing = limit, queuing
-        if queuing is not None:
-            self._queues += [_Queue() for _ in range(queuing.queues - len(self._queues))]
         self._give()
 
     def try_take(self) -> Seat | None:
@@ -140,13 +138,15 @@ class Level:
             return None
         digest = blake2b(flow.encode(), digest_size=16, key=self._seed).digest()
         dealt = hand(int.from_bytes(digest, "big"), self._queuing.queues, self._queuing.hand_size)
-        queue = min((self._queues[index] for index in dealt), key=lambda queue: queue.length)
+        queue = min((self._queues.setdefault(index, _Queue()) for index in dealt), key=lambda queue: queue.length)
         return queue if len(queue.waiting) < self._queuing.length_limit else None
 
     def _give(self) -> None:
         """Free seats, to those whose turn it is."""
         while self.waiting and (self.limit is None or self.executing < self.limit):
-            queue = min((queue for queue in self._queues if queue.waiting), key=lambda queue: queue.virtual_time)
+            queue = min(
+                (queue for queue in self._queues.values() if queue.waiting), key=lambda queue: queue.virtual_time
+            )
             waiter = queue.waiting.popleft()
             self.waiting -= 1
             self.executing += 1

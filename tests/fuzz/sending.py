@@ -80,6 +80,10 @@ class Victim:
         answer = self.ask("POST", path, obj)
         assert answer.status in (201, 409), answer.body
 
+    def settle(self) -> None:
+        """Lets what follows from a write happen, e.g. the end of a custom kind."""
+        self._loop.run_until_complete(self.clock.sleep(1))
+
     def still_serves(self) -> None:
         """A write and a read go through."""
         config_map = {"metadata": {"generateName": "alive-"}, "data": {"a": "b"}}

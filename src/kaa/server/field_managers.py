@@ -147,8 +147,8 @@ class Tracker:
         compare = self.managers.compare(self.resource, self.view(old) if old is not None else {}, self.view(new))
         try:
             after = after_write(entries, self.writer, compare)
-        except RecursionError:
-            after = entries  # too deep to be told apart
+        except (RecursionError, ShapeError):
+            after = entries  # too deep to be told apart, or not of its type, which validation will say
         if after is entries and (given == before or not given) and before:
             metadata["managedFields"] = before
         else:

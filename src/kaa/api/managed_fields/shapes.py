@@ -12,8 +12,8 @@ Three ways to make a set of a value:
 - `appeared`: everything in a value that was not there at all before, the objects that hold it included.
 - `compare`: what differs between two values that are both there: (changed or appeared, disappeared).
 
-`owned` and `compare` give None where nothing is. `owned` raises ShapeError for a value of another type than its schema
-says; the others are only used for values that are right.
+`owned` and `compare` give None where nothing is. All raise ShapeError for a value of another type than its schema says:
+a custom kind's object is validated after its fields have been counted, and its schema may change while it is stored.
 """
 
 from collections.abc import Iterable, Mapping
@@ -140,6 +140,8 @@ class Fields(Shape):
     def appeared(self, value: Any) -> Node:
         if not value:
             return MEMBER
+        if not isinstance(value, dict):
+            raise expected("map", value)
         out: Node = {SELF: MEMBER}
         fields, rest = self.fields, self.rest
         for key, item in value.items():
@@ -154,6 +156,8 @@ class Fields(Shape):
     def compare(self, old: Any, new: Any) -> Compared:
         if old == new:
             return NOTHING
+        if not isinstance(old, dict) or not isinstance(new, dict):
+            raise expected("map", old if isinstance(new, dict) else new)
         changed: Node = {}
         removed: Node = {}
         for key, item in new.items():
@@ -197,6 +201,8 @@ class Fields(Shape):
         return merged
 
     def remove(self, value: Any, node: Node) -> Any:
+        if not isinstance(value, dict):
+            raise expected("map", value)
         kept = {}
         for key, item in value.items():
             below = node.get("f:" + key)
@@ -257,6 +263,8 @@ class ItemsByKey(Shape):
     def appeared(self, value: Any) -> Node:
         if not value:
             return MEMBER
+        if not isinstance(value, list):
+            raise expected("list", value)
         out: Node = {SELF: MEMBER}
         appeared = self.item.appeared
         for element, item in self._index(value).items():
@@ -269,6 +277,9 @@ class ItemsByKey(Shape):
     def compare(self, old: Any, new: Any) -> Compared:
         if old == new or (not old and not new):
             return NOTHING
+        for value in (old, new):
+            if not isinstance(value, list) and value is not EMPTIED:
+                raise expected("list", value)
         before, after = self._index(old), self._index(new)
         changed: Node = {}
         removed: Node = {}
@@ -300,6 +311,8 @@ class ItemsByKey(Shape):
         return merged
 
     def remove(self, value: Any, node: Node) -> Any:
+        if not isinstance(value, list):
+            raise expected("list", value)
         kept = []
         for item in value:
             below = node.get(self.element(item))

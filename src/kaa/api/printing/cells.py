@@ -12,6 +12,7 @@ from kaa.lib.clock import parse_rfc3339
 
 NONE = "<none>"
 UNKNOWN = "<unknown>"
+INVALID = "<invalid>"
 UNSET = "<unset>"
 
 MAX_SHOWN = 3
@@ -24,7 +25,7 @@ def human_duration(duration: timedelta) -> str:
     """Two or three significant figures: `45s`, `3m20s`, `5h`, `2d4h`, `1y30d`; a little in the future is `0s`."""
     seconds = int(duration.total_seconds())
     if seconds < -1:
-        return "<invalid>"
+        return INVALID
     seconds = max(seconds, 0)
     minutes, hours = seconds // 60, seconds // 3600
     days, years = hours // 24, hours // (24 * 365)

@@ -13,7 +13,7 @@ from typing import Any
 
 from kaa.api.errors import APIError, FieldError
 from kaa.api.objects import Object
-from kaa.api.printing.cells import AGE, NAME, since
+from kaa.api.printing.cells import AGE, INVALID, NAME, since
 from kaa.api.resource import SCALE, STATUS, Column, Resource, Subresource
 from kaa.server.custom.jsonpath import find, parse
 from kaa.server.custom.schema import PRESERVE, CustomSchema
@@ -105,12 +105,20 @@ def _cell(path: str, kind: str) -> Callable[[Object, datetime], Any]:
         if not found:
             return None
         if kind == "date":
-            return since(found[0], now)
+            return _age(found[0], now)
         if kind == "string":
             return ",".join(text_of(value) for value in found)
         return found[0]
 
     return cell
+
+
+def _age(value: Any, now: datetime) -> str:
+    """How long ago a time is; a custom object may have anything in its place."""
+    try:
+        return since(value, now)
+    except (TypeError, ValueError, OverflowError):
+        return INVALID
 
 
 def text_of(value: Any) -> str:

@@ -43,14 +43,6 @@ def user_name(namespace: str, name: str) -> str:
     return f"{USER_PREFIX}{namespace}:{name}"
 
 
-def split_user_name(name: str) -> tuple[str, str] | None:
-    """(namespace, name) of a service account's user name; None for another's."""
-    if not name.startswith(USER_PREFIX):
-        return None
-    namespace, colon, account = name.removeprefix(USER_PREFIX).partition(":")
-    return (namespace, account) if colon and namespace and account else None
-
-
 def groups_of(namespace: str) -> tuple[str, ...]:
     return ALL_SERVICE_ACCOUNTS, f"{ALL_SERVICE_ACCOUNTS}:{namespace}"
 

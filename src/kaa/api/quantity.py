@@ -8,6 +8,7 @@ units, as nothing finer exists: what is finer is rounded away from zero.
 
 import re
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 NANO = 10**9
 """Units of `Quantity.nanos` in one."""
@@ -26,6 +27,10 @@ _BINARY_SUFFIX = {exponent: suffix for suffix, exponent in _BINARY.items()} | {0
 
 MAX_EXPONENT = 1000
 """No sensible quantity has a larger exponent; it bounds the work that a request can ask for."""
+
+QUANTITIES_REMEMBERED = 4096
+REMEMBERED_CHARACTERS = 32
+"""A cluster's pods ask for the same few amounts again and again, in few characters."""
 
 
 class InvalidQuantity(ValueError):
@@ -64,6 +69,10 @@ class Quantity:
 def parse_quantity(value: str | int | float) -> Quantity:
     """The amount that a JSON string or number names. Raises InvalidQuantity."""
     text = value if isinstance(value, str) else _number_text(value)
+    return _remembered(text) if len(text) <= REMEMBERED_CHARACTERS else _parse(text)
+
+
+def _parse(text: str) -> Quantity:
     match = _PARTS.fullmatch(text) if text else None
     if match is None:
         raise InvalidQuantity(FORMAT_ERROR)
@@ -79,6 +88,9 @@ def parse_quantity(value: str | int | float) -> Quantity:
     if format_ == "BinarySI" and 0 < nanos < NANO:
         format_ = "DecimalSI"  # a fraction of a byte has no binary suffix to be written with
     return Quantity(-nanos if sign == "-" else nanos, format_)
+
+
+_remembered = lru_cache(maxsize=QUANTITIES_REMEMBERED)(_parse)
 
 
 def _number_text(value: float) -> str:

@@ -12,7 +12,9 @@ from kaa.server.bootstrap.flow_control import AUTOUPDATE, flow_control_objects, 
 from kaa.server.inprocess import InProcessTransport
 from kaa.server.request import Request, Response, User
 from kaa.server.request_info import request_info
+from kaa.server.storage import encode, prefix_of
 from kaa.store.memory import MemoryStore
+from kaa.store.store import Put
 
 ALICE = User("alice", ("system:authenticated",))
 API_VERSION = "flowcontrol.apiserver.k8s.io/v1"
@@ -154,15 +156,18 @@ async def test_requests_are_answered_without_any_objects() -> None:
         },
     ],
 )
-async def test_objects_that_make_no_sense_stop_nobody(server: APIServer, spec: dict) -> None:
-    """They would stop every start of the server as well, and could not be deleted then."""
-    await server.writer.create("PriorityLevelConfiguration", {"metadata": {"name": "own"}, "spec": spec})
+async def test_stored_objects_that_make_no_sense_stop_nobody(server: APIServer, spec: dict) -> None:
+    """Nobody can make them here, but another program may have: they would end every start of the server as well."""
     subjects = [{"kind": "User"}, {"kind": "Group"}, {"kind": "ServiceAccount"}, {}]
-    for name, schema in [
-        ("empty", {}),
-        ("rules", {"priorityLevelConfiguration": {"name": "own"}, "rules": [{}, {"subjects": subjects}]}),
+    rules = {"priorityLevelConfiguration": {"name": "own"}, "rules": [{}, {"subjects": subjects}]}
+    for kind, name, stored in [
+        ("PriorityLevelConfiguration", "own", spec),
+        ("FlowSchema", "empty", {}),
+        ("FlowSchema", "rules", rules),
     ]:
-        await server.writer.create("FlowSchema", {"metadata": {"name": name}, "spec": schema})
+        resource = server.catalog.named(kind)
+        value = encode(resource, {"metadata": {"name": name, "uid": name}, "spec": stored})
+        await server.store.txn((), [Put(prefix_of(resource) + name, value)])
     await until(lambda: all("conditions" in (s.get("status") or {}) for s in server.reader.list("FlowSchema")))
     assert (await ask(server)).status == 200
 

@@ -1,6 +1,6 @@
 """The flowcontrol.apiserver.k8s.io group: which requests wait for which."""
 
-from kaa.api import defaults, printing
+from kaa.api import defaults, printing, validation
 from kaa.api.resource import STATUS, GroupVersion, Resource
 
 V1 = GroupVersion(
@@ -11,6 +11,7 @@ V1 = GroupVersion(
             kind="FlowSchema",
             columns=printing.policy.FLOW_SCHEMA,
             defaults=defaults.extensions.FLOW_SCHEMA,
+            validate=validation.flow_control.validate_flow_schema,
             namespaced=False,
             subresources=(STATUS,),
         ),
@@ -18,6 +19,7 @@ V1 = GroupVersion(
             kind="PriorityLevelConfiguration",
             columns=printing.policy.PRIORITY_LEVEL,
             defaults=defaults.extensions.PRIORITY_LEVEL,
+            validate=validation.flow_control.validate_priority_level,
             namespaced=False,
             subresources=(STATUS,),
         ),

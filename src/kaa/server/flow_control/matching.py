@@ -2,7 +2,7 @@
 
 Schemas are tried in the order of their precedence (then name); the first that has a rule for the request's subject and
 for what it asks takes it. There is always one: `catch-all` fits everybody, and who is neither authenticated nor not
-goes there as well. A schema that lacks what it needs fits nothing: an object that makes no sense must not stop a server.
+goes there as well. A schema that lacks what it needs fits nothing: what makes no sense must not stop a server.
 """
 
 from collections.abc import Iterable, Sequence

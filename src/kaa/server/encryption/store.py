@@ -95,10 +95,11 @@ class EncryptedStore:
         await self._store.close()
 
     def _of(self, key: str) -> tuple[Provider, ...]:
-        """The providers of the kind whose key it is: `/registry/<group>/<plural>/...`."""
-        if not key.startswith(REGISTRY):
+        """The providers of the kind whose key it is: `/registry/<group>/<plural>/...`; none of what is no object."""
+        group, _, rest = key.removeprefix(REGISTRY).partition("/")
+        plural, _, name = rest.partition("/")
+        if not name or not key.startswith(REGISTRY):
             return ()
-        _, _, group, plural, _ = key.split("/", 4)
         providers = self._providers.get((group, plural))
         if providers is None:
             providers = self._configuration.providers("" if group == "core" else group, plural)

@@ -7,6 +7,7 @@ from pathlib import Path
 import orjson
 import pytest
 
+from kaa.api.errors import APIError
 from kaa.lib.clock import WallClock
 from kaa.server.app import APIServer
 from kaa.server.chain import Chain, Core, TrustEverybody
@@ -27,10 +28,18 @@ BOB = User("bob", ("system:authenticated",), "7", {"scopes": ("a",)})
 
 
 class Forbidding(TrustEverybody):
-    """Lets nobody delete."""
+    """Lets nobody delete, and knows no tokens."""
+
+    async def authenticate(self, request: Request) -> User | None:
+        raise APIError("Unauthorized", "Unauthorized")
 
     def authorize(self, attributes: Attributes) -> tuple[bool, str]:
         return (False, "no rule") if attributes.verb == "delete" else (True, "a rule")
+
+
+class Faulty(TrustEverybody):
+    def authorize(self, attributes: Attributes) -> tuple[bool, str]:
+        raise ZeroDivisionError
 
 
 def chain(core: Core) -> Chain:
@@ -133,6 +142,28 @@ async def test_refusals_say_why(audited: Audited) -> None:
     assert event["responseStatus"]["code"] == 403
     assert event["responseStatus"]["reason"] == "Forbidden"
     assert 'User "carol" cannot delete' in event["responseStatus"]["message"]
+
+
+async def test_wrong_credentials_are_told(audited: Audited) -> None:
+    """Somebody who tries tokens leaves a trace, without what he sent."""
+    path = "/api/v1/namespaces/default/configmaps"
+    answer = await audited.server.handle(Request("POST", path, body=b'{"data": {"x": "sent"}}'))
+    assert answer.status == 401
+    (event,) = await audited.events()
+    assert (event["stage"], event["level"]) == ("ResponseStarted", "Metadata")
+    assert event["responseStatus"]["reason"] == "Unauthorized"
+    assert b"sent" not in audited.file.read_bytes()
+
+
+async def test_a_fault_of_the_server_is_a_panic(audited: Audited, caplog: pytest.LogCaptureFixture) -> None:
+    """It ends one request, and the log tells it from an ordinary refusal."""
+
+    audited.server.chain.authorizer = Faulty()
+    assert (await audited.ask("GET", "/api/v1/namespaces/default/configmaps")).status == 500
+    (event,) = await audited.events()
+    assert event["stage"] == "Panic"
+    assert event["responseStatus"]["code"] == 500
+    assert "failed" in caplog.text
 
 
 async def test_a_watch_is_told_when_it_begins_and_when_it_ends(audited: Audited) -> None:

@@ -2,7 +2,7 @@
 
 import base64
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -10,10 +10,13 @@ import pytest
 from kaa.client.rest import Client
 from kaa.lib.clock import WallClock
 from kaa.server.app import APIServer
+from kaa.server.encryption.configuration import parse_configuration
+from kaa.server.encryption.store import EncryptedStore
 from kaa.server.inprocess import InProcessTransport
 from kaa.server.main import BadConfiguration, ServerOptions, encryption_of
+from kaa.store.memory import MemoryStore
 from kaa.store.sqlite import SQLiteStore
-from kaa.store.store import StoreFailed
+from kaa.store.store import Compare, Put, StoreFailed
 
 IDENTITY = "identity: {}"
 PLAIN = b"cGxhaW4gdGV4dA"  # "plain text", as a Secret has it
@@ -105,6 +108,30 @@ async def test_a_deleted_secret_needs_no_key(tmp_path: Path) -> None:
         await client.delete("Secret", "s", "default")
     async with running(tmp_path, keyed("aesgcm", "two")) as client:
         await make(client, "t")
+
+
+async def test_everything_that_comes_out_of_the_store_is_plain() -> None:
+    """What lost a race, what a watch tells of before and after, and what lies at an old revision."""
+    clock = WallClock()
+    inner = MemoryStore(clock)
+    text = "apiVersion: apiserver.config.k8s.io/v1\nkind: EncryptionConfiguration\n"
+    text += f"resources: [{{resources: ['*.*'], providers: [{{{keyed('aesgcm', 'one')}}}]}}]"
+    store = EncryptedStore(inner, parse_configuration(text, clock.random))
+    key = "/registry/apps/deployments/a/b"
+    await store.txn((), [Put(key, b"1"), Put("/kaa/turn", b"not an object")])
+    await store.txn([Compare(key, 1)], [Put(key, b"2")])
+    lost = await store.txn([Compare(key, 1)], [Put(key, b"3")])
+    assert [kv and kv.value for kv in lost.current] == [b"2"]
+    assert [kv.value for kv in (await store.range("/registry/", revision=1)).items] == [b"1"]
+    async with aclosing(store.watch("/registry/", 2)) as watch:
+        (event,) = await anext(watch)
+    assert [kv and kv.value for kv in (event.previous, event.current)] == [b"1", b"2"]
+    stored, other = await inner.get(key), await inner.get("/kaa/turn")
+    assert stored is not None
+    assert stored.value.startswith(b"k8s:enc:aesgcm:v1:one:")
+    assert other is not None
+    assert other.value == b"not an object"
+    await store.close()
 
 
 def test_a_bad_file_is_named(tmp_path: Path) -> None:

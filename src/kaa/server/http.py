@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl, unquote
 from aiohttp import web
 from multidict import CIMultiDict
 
-from kaa.api.errors import APIError
+from kaa.api.errors import APIError, bad_request
 from kaa.lib.hijack import HIJACKED, hijack
 from kaa.server.negotiation import respond_error, too_large
 from kaa.server.request import MAX_BODY_BYTES, Request, Response
@@ -34,6 +34,19 @@ SLICE_BYTES = 256 * 1024
 OUTLET_BYTES = 64 * 1024
 """How much may wait to be sent for a chunk to be added without waiting."""
 
+MAX_LINE_BYTES = 64 * 1024
+"""Of a request's first line, and of each header: selectors and tokens may be long. Beyond it the answer is 400."""
+
+IDLE_SECONDS = 90.0
+"""How long a connection may be silent between requests, as upstream's. The whole head of the first is due by then."""
+
+BODY_SECONDS = 60.0
+REQUEST_TIMEOUT = 408
+"""How long a body may take to arrive, as upstream's limit for any request that does not last, and the answer then."""
+
+LINGER_SECONDS = 2.0
+"""How long the rest of a refused body is read and forgotten, so that its sender comes to read the refusal."""
+
 STOP_SECONDS = 2.0
 """How long requests in flight may take when the server stops."""
 
@@ -47,12 +60,28 @@ class CannotListen(Exception):
 class HTTPServer:
     """Serves `handle` on any number of addresses."""
 
-    def __init__(self, handle: Handle, tls: ssl.SSLContext | None) -> None:
+    def __init__(
+        self,
+        handle: Handle,
+        tls: ssl.SSLContext | None,
+        *,
+        idle_seconds: float = IDLE_SECONDS,
+        body_seconds: float = BODY_SECONDS,
+    ) -> None:
         self._handle = handle
         self._tls = tls
-        self._runner = web.ServerRunner(
-            web.Server(self._answer, handler_cancellation=True, access_log=None), shutdown_timeout=STOP_SECONDS
+        self._body_seconds = body_seconds
+        server = web.Server(
+            self._answer,
+            handler_cancellation=True,
+            access_log=None,
+            keepalive_timeout=idle_seconds,
+            lingering_time=LINGER_SECONDS,
+            max_line_size=MAX_LINE_BYTES,
+            max_field_size=MAX_LINE_BYTES,
+            auto_decompress=False,  # upstream takes no compressed bodies, either
         )
+        self._runner = web.ServerRunner(server, shutdown_timeout=STOP_SECONDS)
 
     async def start(self, addresses: Sequence[str], port: int) -> int:
         """Listens, and returns the port (`port` 0: any that is free). Raises CannotListen."""
@@ -80,7 +109,7 @@ class HTTPServer:
             return await hijack(http_request)
 
         try:
-            body = await read_body(http_request)
+            body = await read_body(http_request, self._body_seconds)
         except APIError as error:
             refused = plain_response(respond_error(error))
             refused.force_close()  # the rest of the body is not read
@@ -98,12 +127,23 @@ class HTTPServer:
         return plain_response(response)
 
 
-async def read_body(request: web.BaseRequest) -> bytes:
-    """The whole body. Raises RequestEntityTooLarge as soon as it is known to be."""
+async def read_body(request: web.BaseRequest, seconds: float) -> bytes:
+    """The whole body. Raises RequestEntityTooLarge as soon as it is known to be, Timeout, BadRequest if broken."""
     if not request.body_exists:
         return b""
     if (request.content_length or 0) > MAX_BODY_BYTES:
         raise too_large()
+    try:
+        async with asyncio.timeout(seconds):
+            return await _read_chunks(request)
+    except TimeoutError:
+        why = "the body of the request did not arrive in time"
+        raise APIError("Timeout", why, code=REQUEST_TIMEOUT) from None
+    except web.RequestPayloadError as error:
+        raise bad_request(f"the body of the request cannot be read: {error}") from None
+
+
+async def _read_chunks(request: web.BaseRequest) -> bytes:
     chunks: list[bytes] = []
     size = 0
     async for chunk in request.content.iter_any():

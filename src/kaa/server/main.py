@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import logging
+import resource
 from collections.abc import Callable, Container
 from dataclasses import dataclass
 from ipaddress import IPv4Network
@@ -94,6 +95,12 @@ async def run_apiserver(options: ServerOptions, clock: Clock) -> None:
     finally:
         # Watches end first, so that closing the sockets need not wait for them.
         await asyncio.shield(_stop(server, http, store))
+
+
+def allow_many_connections() -> None:
+    """As many open files as the process may have: the usual limit of 1,024 stands for programs that use select."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 async def open_store(options: ServerOptions, clock: Clock) -> Store:

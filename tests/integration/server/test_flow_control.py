@@ -162,6 +162,8 @@ async def test_stored_objects_that_make_no_sense_stop_nobody(server: APIServer, 
     rules = {"priorityLevelConfiguration": {"name": "own"}, "rules": [{}, {"subjects": subjects}]}
     for kind, name, stored in [
         ("PriorityLevelConfiguration", "own", spec),
+        ("PriorityLevelConfiguration", "catch-all", spec),
+        ("FlowSchema", "catch-all", {"priorityLevelConfiguration": {"name": "none"}}),
         ("FlowSchema", "empty", {}),
         ("FlowSchema", "rules", rules),
     ]:
@@ -170,6 +172,7 @@ async def test_stored_objects_that_make_no_sense_stop_nobody(server: APIServer, 
         await server.store.txn((), [Put(prefix_of(resource) + name, value)])
     await until(lambda: all("conditions" in (s.get("status") or {}) for s in server.reader.list("FlowSchema")))
     assert (await ask(server)).status == 200
+    assert (await ask(server, user=User("nobody"))).status == 200
 
 
 def test_what_somebody_has_taken_over_stays() -> None:

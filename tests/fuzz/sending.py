@@ -8,11 +8,14 @@ import asyncio
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from kaa.cluster.certificates import ensure_pki
 from kaa.lib.clock import VirtualClock, VirtualEventLoop
 from kaa.server.app import APIServer
-from kaa.server.request import Request, Response
+from kaa.server.request import Request, Response, User
+from kaa.server.security import SecurityOptions, secure
 from kaa.store.memory import MemoryStore
 
 PLAIN_REFUSALS = (400, 404)
@@ -23,6 +26,10 @@ WAITED_IN_VAIN = 504
 
 DOES_NOT_FIT = "failed to create typed patch object"
 """An applied configuration that does not fit its kind: upstream answers it with a 500 that has no reason."""
+
+
+ADMIN = User("admin", ("system:masters", "system:authenticated"))
+"""May do everything, so that nothing is kept from admission, rules and storage by a 403."""
 
 
 @dataclass(frozen=True)
@@ -39,17 +46,19 @@ class Answer:
 class Victim:
     """One server. `ask` sends a request and returns what came back, or the first piece of a stream."""
 
-    def __init__(self) -> None:
+    def __init__(self, directory: Path) -> None:
         self._loop = VirtualEventLoop()
-        self._loop.run_until_complete(self._start())
+        self._loop.run_until_complete(self._start(directory))
 
-    async def _start(self) -> None:
+    async def _start(self, directory: Path) -> None:
         self.clock = VirtualClock(seed=11)
         self._store = MemoryStore(self.clock)
-        self.server = APIServer(self._store, self.clock)
+        pki = ensure_pki(directory, ["10.96.0.1"], self.clock)
+        security = secure(SecurityOptions.in_directory(pki, "127.0.0.1", 6443))
+        self.server = APIServer(self._store, self.clock, secure=security)
         await self.server.start()
-        for name in ("default", "kube-system"):
-            await self.server.writer.create("Namespace", {"metadata": {"name": name}})
+        account = {"metadata": {"name": "default", "namespace": "default"}}
+        await self.server.writer.create("ServiceAccount", account)
 
     def close(self) -> None:
         self._loop.run_until_complete(self.server.stop())
@@ -68,7 +77,7 @@ class Victim:
     ) -> Answer:
         raw = body if isinstance(body, bytes) else json.dumps(body).encode()
         named = {name.replace("_", "-"): value for name, value in headers.items()}
-        return self._loop.run_until_complete(self._ask(Request(method, path, list(query), named, raw)))
+        return self._loop.run_until_complete(self._ask(Request(method, path, list(query), named, raw, user=ADMIN)))
 
     async def _ask(self, request: Request) -> Answer:
         response = await self.server.handle(request)

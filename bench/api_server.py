@@ -10,14 +10,14 @@ from dataclasses import dataclass, replace
 
 import orjson
 
-from bench.target import Cost, Latency, Target, connected
+from bench.target import ROUNDS, Cost, Target, connected
 from kaa.api.objects import Object
 
 NAMESPACE = "bench"
 PODS = 5000
 STORED_PODS = 10_000
 WATCHERS = 500
-WATCHED_EVENTS = 100
+WATCHED_EVENTS = 200
 IDLE_WATCHERS = 2000
 CONNECTING = 50
 """Watches opened at a time: each is a TLS handshake."""
@@ -84,8 +84,8 @@ async def _requests(target: Target, here: str) -> dict[str, Cost]:
     return {
         "create a pod": await target.cost(PODS, lambda i: target.send("POST", f"{here}/pods", pod(i))),
         "GET a pod": await target.cost(PODS, lambda i: target.send("GET", f"{here}/pods/pod-{i}")),
-        "LIST 5,000 pods": await target.cost(60, lambda i: target.send("GET", f"{here}/pods")),
-        "LIST one page of 500": await target.cost(300, lambda i: target.send("GET", f"{here}/pods?limit=500")),
+        "LIST 5,000 pods": await target.cost(100, lambda i: target.send("GET", f"{here}/pods")),
+        "LIST one page of 500": await target.cost(500, lambda i: target.send("GET", f"{here}/pods?limit=500")),
         "merge-patch a ConfigMap": await target.cost(
             3000, lambda i: target.send("PATCH", f"{here}/configmaps/patched", {"data": {"k": str(i)}}, MERGE_PATCH)
         ),
@@ -100,7 +100,8 @@ async def _fan_out(target: Target, path: str) -> Cost:
     sent: list[float] = []
     latencies: list[float] = []
     opening = asyncio.Semaphore(CONNECTING)
-    opened = asyncio.Barrier(WATCHERS + 1)
+    opened, round_over = asyncio.Barrier(WATCHERS + 1), asyncio.Barrier(WATCHERS + 1)
+    each = WATCHED_EVENTS // ROUNDS
     version = await target.resource_version(path)
 
     async def follow() -> None:
@@ -111,17 +112,23 @@ async def _fan_out(target: Target, path: str) -> Cost:
             for index in range(WATCHED_EVENTS):
                 await watch.content.readline()
                 latencies.append(time.perf_counter() - sent[index])
+                if (index + 1) % each == 0:
+                    await round_over.wait()
 
+    rounds: list[float] = []
     async with asyncio.TaskGroup() as tasks:
-        following = [tasks.create_task(follow()) for _ in range(WATCHERS)]
+        for _ in range(WATCHERS):
+            tasks.create_task(follow())
         await opened.wait()
-        before = target.cpu_seconds()
-        for index in range(WATCHED_EVENTS):
-            body: Object = {"metadata": {"name": f"s-{index}"}, "stringData": {"k": "v" * 400}}
-            sent.append(time.perf_counter())
-            await target.send("POST", path, body)
-        await asyncio.wait(following)
-    return Cost(target.share_of(before, WATCHED_EVENTS * WATCHERS), Latency.of(latencies))
+        for start in range(0, WATCHED_EVENTS, each):
+            before = target.cpu_seconds()
+            for index in range(start, start + each):
+                body: Object = {"metadata": {"name": f"s-{index}"}, "stringData": {"k": "v" * 400}}
+                sent.append(time.perf_counter())
+                await target.send("POST", path, body)
+            await round_over.wait()
+            rounds.append((target.cpu_seconds() - before) / (each * WATCHERS))
+    return target.cost_of(rounds, latencies)
 
 
 async def _idle_watchers(target: Target, here: str) -> dict[str, float | None]:

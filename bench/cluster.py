@@ -24,8 +24,9 @@ ACCOUNTS = "/api/v1/namespaces/default/serviceaccounts"
 SINGLE_PODS = 10
 REPLICAS = 30
 DEPLOYMENTS_MEASURED = 3
-IDLE_SECONDS = 10.0
+SETTLE_SECONDS = 3.0
 """After the cluster is up, before it counts as idle."""
+IDLE_SECONDS = 10.0
 
 WAIT_SECONDS = 60.0
 
@@ -59,9 +60,10 @@ async def _measure(cluster: RunningCluster, up_seconds: float) -> Found:
     pids = [component["pid"] for component in components]
     async with connected(load_kubeconfig(cluster.directory / "kubeconfig"), pids) as target:
         await _until(target, ACCOUNTS, lambda accounts: "default" in accounts)
-        before = _cpu(pids)
+        await asyncio.sleep(SETTLE_SECONDS)
+        before = target.cpu_seconds()
         await asyncio.sleep(IDLE_SECONDS)
-        idle_cpu_cores = (_cpu(pids) - before) / IDLE_SECONDS
+        idle_cpu_cores = (target.cpu_seconds() - before) / IDLE_SECONDS
         idle_pss_bytes = sum(component["memory_bytes"] for component in cluster.status()["components"])
         running = [await _pod_running(target, f"single-{index}") for index in range(SINGLE_PODS)]
         deployed = sorted([await _deployment(target, f"many-{index}") for index in range(DEPLOYMENTS_MEASURED)])

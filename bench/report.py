@@ -59,7 +59,7 @@ class ClusterRow:
 CLUSTER = (
     ClusterRow("`kaa up --wait` until the node is Ready", lambda found: f"{found.up_seconds:.2f} s", ""),
     ClusterRow("idle, all processes, PSS", lambda found: f"{found.idle_pss_bytes / 1e6:.0f} MB", "600 MB"),
-    ClusterRow("idle, CPU of all components", lambda found: f"{found.idle_cpu_cores * 100:.1f} % of a core", ""),
+    ClusterRow("idle, CPU of all components", lambda found: f"{found.idle_cpu_cores * 100:.2f} % of a core", ""),
     ClusterRow("a pod from create to Running, p50", lambda found: f"{found.pod_running.p50 * 1e3:.0f} ms", "480 ms"),
     ClusterRow("the slowest of 10", lambda found: f"{found.pod_running.p99 * 1e3:.0f} ms", ""),
     ClusterRow("a Deployment of 30 pods: all Ready", lambda found: f"{found.deployment_ready_seconds:.2f} s", "3.97 s"),
@@ -80,7 +80,7 @@ def _head(command: str, date: str, load: tuple[float, float]) -> Iterator[str]:
     yield ""
     yield f"Written by `{command}` on {date}. {_machine()}."
     yield f"Load of the machine (one minute) {load[0]:.1f} before the run, {load[1]:.1f} after it: latency suffers when"
-    yield "others work beside it, CPU time an operation by up to a third."
+    yield "others work beside it, and CPU time by up to a third: caches are shared."
     yield ""
     yield "Upstream is v1.37.2 (API server and etcd), measured on a 2-core machine with the client beside it."
     yield "The client is the same for every server; to measure another one:"
@@ -91,7 +91,8 @@ def _api_tables(found: api_server.Found) -> Iterator[str]:
     yield ""
     yield "## API server"
     yield ""
-    yield "TLS, client certificate, JSON; one client, one request after the other. CPU is the server's processes'."
+    yield "TLS, client certificate, JSON; one client, one request after the other. CPU is the server's processes',"
+    yield "in the cheapest of five rounds; latency is that of all rounds, the client's own work in it."
     yield "Latency of an event: from sending the write until a watcher has it."
     yield ""
     yield "| operation | CPU | limit | upstream, CPU | p50 | p99 |"
@@ -133,7 +134,9 @@ def _latency(latency: Latency) -> str:
 
 
 def _time(seconds: float) -> str:
-    return f"{seconds * 1e6:.1f} us" if seconds < 1e-4 else f"{seconds * 1e3:.2f} ms"
+    if seconds < 1e-3:
+        return f"{seconds * 1e6:.{1 if seconds < 1e-4 else 0}f} us"
+    return f"{seconds * 1e3:.2f} ms"
 
 
 def _machine() -> str:

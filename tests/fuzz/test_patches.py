@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.fuzz.hostile import ANYTHING, BOUNDED
@@ -162,6 +162,8 @@ FIELDS_V1 = st.recursive(
 
 
 @BOUNDED
+@example({".": 1}, "Apply", "v1")
+@example({"f:data": {"k:{": {}}}, "Apply", "v1")
 @given(FIELDS_V1, st.sampled_from(["Apply", "Update", "", "x"]), st.sampled_from(["v1", "v2", ""]))
 def test_odd_managed_fields(victim: Victim, fields: Any, operation: str, version: str) -> None:
     """Managed fields come from clients too; what cannot be read is refused or dropped, also by the next apply."""

@@ -109,16 +109,26 @@ def _element_text(element: str) -> str:
         case "f":
             return f".{text}"
         case "k":
-            keys = orjson.loads(text)
-            return "[" + ",".join(f"{name}={orjson.dumps(keys[name]).decode()}" for name in sorted(keys)) + "]"
+            return f"[{_keys_text(text)}]"
         case "v":
             return f"[={text}]"
         case _:
             return f"[{text}]"
 
 
+def _keys_text(text: str) -> str:
+    """`name="main"`; the text itself if it is no object, as clients may send anything."""
+    try:
+        keys = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return text
+    if not isinstance(keys, dict):
+        return text
+    return ",".join(f"{name}={orjson.dumps(keys[name]).decode()}" for name in sorted(keys))
+
+
 def is_field_set(value: Any) -> bool:
     """Whether a value that came from outside is a set of fields."""
     if type(value) is not dict:
         return False
-    return all(key == SELF or (key[:2] in ("f:", "k:", "v:", "i:") and is_field_set(v)) for key, v in value.items())
+    return all((key == SELF or key[:2] in ("f:", "k:", "v:", "i:")) and is_field_set(v) for key, v in value.items())

@@ -186,7 +186,7 @@ def metric_text(metric: Object, current: Object | None) -> str:
     source = metric.get(METRIC_SOURCES[metric["type"]]) or {}
     measured = ((current or {}).get(METRIC_SOURCES[metric["type"]]) or {}).get("current") or {}
     target = source.get("target") or {}
-    prefix = f"{source['name']}: " if metric["type"] in ("Resource", "ContainerResource") else ""
+    prefix = f"{source.get('name', '')}: " if metric["type"] in ("Resource", "ContainerResource") else ""
     if prefix and target.get("averageUtilization") is not None:
         used = measured.get("averageUtilization")
         return f"{prefix}{UNKNOWN if used is None else f'{used}%'}/{target['averageUtilization']}%"

@@ -24,8 +24,8 @@ test: $(VENV)/.dev ## all the tests; those with real containers need root
 	pytest -m e2e
 
 check: $(VENV)/.dev ## formatting, lint, types and the rooms' import contracts
-	ruff format --check src tests tools examples
-	ruff check src tests tools examples
+	ruff format --check src tests tools examples bench
+	ruff check src tests tools examples bench
 	mypy
 	lint-imports
 

@@ -7,6 +7,7 @@ the bytes of each event. Its input is items (see storage), which the JSON form p
     watch as protobuf   the length in four bytes, then the event's message
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -66,7 +67,7 @@ class JSONForm:
         return _json_event("ERROR", status)
 
 
-class ObjectForm:
+class ObjectForm(ABC):
     """Forms that are worked out from whole objects. What differs is `show` and `show_list`."""
 
     def __init__(self, resource: Resource, accepted: Accepted) -> None:
@@ -74,11 +75,11 @@ class ObjectForm:
         self._accepted = accepted
         self.content_type = accepted.encoding
 
-    def show(self, obj: Object) -> Object:
-        raise NotImplementedError
+    @abstractmethod
+    def show(self, obj: Object) -> Object: ...
 
-    def show_list(self, objects: list[Object], metadata: Mapping[str, Any]) -> Object:
-        raise NotImplementedError
+    @abstractmethod
+    def show_list(self, objects: list[Object], metadata: Mapping[str, Any]) -> Object: ...
 
     def one(self, item: bytes) -> bytes:
         return encode(self.show(decode(self._resource, item)), self._accepted.encoding)

@@ -16,6 +16,7 @@ Three ways to make a set of a value:
 a custom kind's object is validated after its fields have been counted, and its schema may change while it is stored.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -53,27 +54,30 @@ def _go_text(value: Any) -> str:
     return orjson.dumps(value).decode() if isinstance(value, bool) else str(value)
 
 
-class Shape:
-    def owned(self, value: Any) -> Node | None:
-        raise NotImplementedError
+class Shape(ABC):
+    @abstractmethod
+    def owned(self, value: Any) -> Node | None: ...
 
-    def appeared(self, value: Any) -> Node:
-        raise NotImplementedError
+    @abstractmethod
+    def appeared(self, value: Any) -> Node: ...
 
-    def compare(self, old: Any, new: Any) -> Compared:
-        raise NotImplementedError
+    @abstractmethod
+    def compare(self, old: Any, new: Any) -> Compared: ...
 
+    @abstractmethod
     def merge(self, live: Any, applied: Any) -> Any:
         """The live value with what is applied laid over it."""
-        raise NotImplementedError
+        ...
 
+    @abstractmethod
     def remove(self, value: Any, node: Node) -> Any:
         """The value without the members below the node; EMPTIED if that was all of it."""
-        raise NotImplementedError
+        ...
 
+    @abstractmethod
     def named(self, node: Node) -> Node:
         """The node with every named field that leads to a member a member itself."""
-        raise NotImplementedError
+        ...
 
 
 class Leaf(Shape):
@@ -228,9 +232,10 @@ class ItemsByKey(Shape):
 
     item: Shape
 
+    @abstractmethod
     def element(self, value: Any) -> str:
         """The path element of an item. Raises ShapeError."""
-        raise NotImplementedError
+        ...
 
     def _index(self, values: Iterable[Any]) -> dict[str, Any]:
         """The items by path element. Those that occur more than once count as one leaf: a list of them."""

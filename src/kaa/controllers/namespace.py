@@ -17,8 +17,7 @@ from kaa.api.objects import Object, condition, copy_object, is_being_deleted, na
 from kaa.api.resource import Resource
 from kaa.client.discovery import discover, with_verbs
 from kaa.client.informer import Change
-from kaa.client.transport import TransportError
-from kaa.controllers.program import Context
+from kaa.controllers.program import Context, work_through
 from kaa.lib.backoff import Backoff, BackoffTable
 from kaa.lib.clock import rfc3339
 from kaa.lib.workqueue import WorkQueue
@@ -163,22 +162,7 @@ class NamespaceDeletion:
 
     async def run(self) -> None:
         await self._namespaces.wait_synced()
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                for _ in range(WORKERS):
-                    tasks.create_task(self._work())
-        finally:
-            self._queue.close()
-
-    async def _work(self) -> None:
-        while True:
-            name = await self._queue.get()
-            try:
-                await self._look(name)
-            except (APIError, TransportError):
-                self._queue.add_after(name, self._looks.failed(name))
-            finally:
-                self._queue.done(name)
+        await work_through(self._queue, self._look, self._looks, WORKERS)
 
     async def _look(self, name: str) -> None:
         namespace = self._namespaces.get(name)

@@ -5,20 +5,17 @@ objects (`api/quota.py`), as they use more than their number; of other kinds, cu
 needs only how many there are. A change of something counted starts a new count shortly after, as changes come together.
 """
 
-import asyncio
 from collections.abc import Iterator
 
-from kaa.api.errors import APIError
 from kaa.api.objects import Object, namespace_of
 from kaa.api.quantity import parse_quantity
 from kaa.api.quota import COUNTED_BY_NAME, ZERO, Amounts, is_about, total, usage
 from kaa.api.resource import Resource
 from kaa.client.informer import Change
-from kaa.client.transport import TransportError
 from kaa.controllers.controller import Key, key_of
 from kaa.controllers.every_kind import EveryKind
 from kaa.controllers.pods import is_terminal
-from kaa.controllers.program import Context
+from kaa.controllers.program import Context, work_through
 from kaa.lib.backoff import Backoff, BackoffTable
 from kaa.lib.workqueue import WorkQueue
 
@@ -98,24 +95,7 @@ class ResourceQuotaUsage:
         """Until cancelled."""
         await self._quotas.wait_synced()
         await self._every_kind.wait_synced()
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                for _ in range(WORKERS):
-                    tasks.create_task(self._work())
-        finally:
-            self._queue.close()
-
-    async def _work(self) -> None:
-        while True:
-            key = await self._queue.get()
-            try:
-                await self._count(key)
-            except (APIError, TransportError):
-                self._queue.add_after(key, self._failures.failed(key))
-            else:
-                self._failures.succeeded(key)
-            finally:
-                self._queue.done(key)
+        await work_through(self._queue, self._count, self._failures, WORKERS)
 
     async def _count(self, key: Key) -> None:
         namespace, name = key
@@ -125,6 +105,7 @@ class ResourceQuotaUsage:
         status = status_of(quota, self._used(quota, namespace))
         if status != quota.get("status", {}):
             self._quotas.observe(await self._client.update_status({**quota, "status": status}))
+        self._failures.succeeded(key)
         self._queue.add_after(key, RESYNC_SECONDS)
 
     def _used(self, quota: Object, namespace: str) -> Amounts:

@@ -1,5 +1,6 @@
 """Options that several commands share, and how they print."""
 
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -54,6 +55,16 @@ def registry_mirrors(command: F) -> F:
     return click.option(
         "--registry-mirror", "mirrors", multiple=True, type=RegistryMirror(), help="May be given several times."
     )(command)
+
+
+def own_address() -> str:
+    """This machine's address on the way out, as a kubelet takes it. Raises click.UsageError if there is no way out."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # looks the route up; a datagram socket sends nothing for it
+        except OSError:
+            raise click.UsageError("this machine has no default route: give its address with --node-ip") from None
+        return str(probe.getsockname()[0])
 
 
 def say(step: str) -> None:

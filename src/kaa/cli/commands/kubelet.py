@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from kaa.cli.foreground import run_with_client
-from kaa.cli.options import UnixSocket, kubeconfig
+from kaa.cli.options import UnixSocket, kubeconfig, own_address
 from kaa.client.rest import Client
 from kaa.cluster.spec import CLUSTER_DOMAIN
 from kaa.cri.grpc_client import ImageClient, RuntimeClient, connect
@@ -27,7 +27,7 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
     show_default=True,
     help="Where CRI is served: `kaa runtime`, containerd, CRI-O.",
 )
-@click.option("--node-ip", required=True, help="This node's address.")
+@click.option("--node-ip", help="This node's address; else the one on its default route.")
 @click.option("--hostname-override", "node_name", default=platform.node(), show_default=True, help="The node's name.")
 @click.option("--root-dir", default="/var/lib/kubelet", show_default=True, type=click.Path(path_type=Path))
 @click.option("--pod-log-dir", default="/var/log/pods", show_default=True, type=click.Path(path_type=Path))
@@ -42,7 +42,7 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 def command(
     kubeconfig: str,
     endpoint: Path,
-    node_ip: str,
+    node_ip: str | None,
     node_name: str,
     root_dir: Path,
     pod_log_dir: Path,
@@ -58,7 +58,7 @@ def command(
     """Run a kubelet in the foreground, against any Kubernetes API and any CRI runtime."""
     options = KubeletOptions(
         node_name=node_name,
-        node_ip=node_ip,
+        node_ip=node_ip or own_address(),
         root_dir=root_dir,
         cgroup_root=cgroup_root,
         cluster_dns=cluster_dns,

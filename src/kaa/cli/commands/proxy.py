@@ -1,11 +1,12 @@
 """`kaa proxy`."""
 
 import asyncio
+import platform
 
 import click
 
 from kaa.cli.foreground import run_with_client
-from kaa.cli.options import kubeconfig
+from kaa.cli.options import kubeconfig, own_address
 from kaa.client.rest import Client
 from kaa.client.view import Informers
 from kaa.lib.clock import WallClock
@@ -15,8 +16,8 @@ from kaa.network.proxy import ProxyOptions, ServiceProxy
 
 @click.command("proxy")
 @kubeconfig
-@click.option("--node-name", required=True, help="This node's name, to know its own endpoints by.")
-@click.option("--node-ip", "node_ips", multiple=True, required=True, help="Addresses that answer node ports.")
+@click.option("--node-name", default=platform.node(), show_default=True, help="To know its own endpoints by.")
+@click.option("--node-ip", "node_ips", multiple=True, help="What answers node ports; else the default route's address.")
 @click.option("--cluster-cidr", default="10.244.0.0/16", show_default=True, help="The range of all pods.")
 @click.option("--service-cluster-ip-range", default="10.96.0.0/16", show_default=True)
 def command(
@@ -26,7 +27,7 @@ def command(
 
     Its rules (nftables, table `ip kaa`) stay when it ends.
     """
-    addresses = NodeAddresses(cluster_cidr, service_cluster_ip_range, node_ips, ())
+    addresses = NodeAddresses(cluster_cidr, service_cluster_ip_range, node_ips or (own_address(),), ())
 
     async def run(client: Client) -> None:
         clock = WallClock()

@@ -4,7 +4,9 @@
 so they get past decoding, to defaults, rules, columns and admission.
 """
 
+import copy
 import os
+from collections.abc import Iterator
 from typing import Any
 
 from hypothesis import HealthCheck, settings
@@ -77,6 +79,10 @@ ANYTHING: st.SearchStrategy[Any] = st.recursive(
     lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(STRINGS, inner, max_size=3)),
     max_leaves=8,
 )
+ODD = st.one_of(
+    STRINGS, LARGE_INTEGERS, QUANTITIES, st.sampled_from([None, True, [], {}, [None], [{}], {"a": "b"}]), ANYTHING
+)
+"""What stands in a good object's place, whatever was there."""
 
 _SCALARS: dict[str, st.SearchStrategy[Any]] = {
     "string": STRINGS,
@@ -119,3 +125,20 @@ def _values_of(type_: str, depth: int) -> st.SearchStrategy[Any]:
     if builtin_schema().is_type(type_):
         return st.deferred(lambda: objects_of(builtin_schema().definition(type_), depth + 1))
     return _SCALARS.get(type_.partition(":")[0], ANYTHING)
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """The path of everything in a value."""
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, item in items:
+        yield (*path, key)
+        yield from places(item, (*path, key))
+
+
+def replaced(value: dict[str, Any], path: tuple[Any, ...], odd: Any) -> dict[str, Any]:
+    changed = copy.deepcopy(value)
+    container: Any = changed
+    for key in path[:-1]:
+        container = container[key]
+    container[path[-1]] = odd
+    return changed

@@ -1,14 +1,13 @@
 """Good objects with one thing wrong: they get further than what is wrong all over."""
 
-import copy
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.fuzz.hostile import ANYTHING, BOUNDED, LARGE_INTEGERS, QUANTITIES, STRINGS
+from kaa.api.kinds import builtin_catalog
+from tests.fuzz.hostile import BOUNDED, ODD, places, replaced
 from tests.fuzz.sending import Victim, check
 
 TEMPLATE = {
@@ -127,26 +126,12 @@ GOOD: dict[str, dict[str, Any]] = {
         "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
     },
 }
-ODD = st.one_of(
-    STRINGS, LARGE_INTEGERS, QUANTITIES, st.sampled_from([None, True, [], {}, [None], [{}], {"a": "b"}]), ANYTHING
-)
 
 
-def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """The path of everything in a value."""
-    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    for key, item in items:
-        yield (*path, key)
-        yield from places(item, (*path, key))
-
-
-def replaced(value: dict[str, Any], path: tuple[Any, ...], odd: Any) -> dict[str, Any]:
-    changed = copy.deepcopy(value)
-    container: Any = changed
-    for key in path[:-1]:
-        container = container[key]
-    container[path[-1]] = odd
-    return changed
+def type_of(collection: str) -> dict[str, str]:
+    """The apiVersion and kind of a collection's objects, which an apply must say."""
+    resource = next(r for r in builtin_catalog() if r.path("default") == collection)
+    return {"apiVersion": resource.api_version, "kind": resource.kind}
 
 
 @pytest.mark.parametrize("collection", GOOD, ids=lambda path: path.rsplit("/", 1)[1])
@@ -159,7 +144,9 @@ def test_one_thing_wrong(victim: Victim, collection: str, data: st.DataObject) -
     bad = replaced(good, data.draw(st.sampled_from(list(places(good)))), data.draw(ODD))
     check(victim.ask("PUT", f"{collection}/one", bad))
     check(victim.ask("PATCH", f"{collection}/one", bad, content_type="application/strategic-merge-patch+json"))
+    check(victim.apply(f"{collection}/one", {**type_of(collection), **bad}))
     check(victim.ask("DELETE", f"{collection}/one", query=[("gracePeriodSeconds", "0")]))
+    check(victim.apply(f"{collection}/one", {**type_of(collection), **bad}))
     check(victim.ask("POST", collection, bad))
     check(victim.ask("GET", collection, accept="application/json;as=Table;v=v1;g=meta.k8s.io"))
     check(victim.ask("GET", collection, accept="application/vnd.kubernetes.protobuf"))

@@ -233,11 +233,11 @@ class Applier:
 
 
 def untyped(config: Object, resource: Resource, why: str) -> APIError:
-    """The answer to a configuration that does not fit its kind."""
+    """The answer to a configuration that does not fit its kind: the client's fault, which upstream calls a 500."""
     metadata = config["metadata"]
     name = f"{metadata.get('namespace', '')}/{metadata.get('name', '')}"
     kind = f"{resource.api_version}, Kind={resource.kind}"
-    return APIError("", f"failed to create typed patch object ({name}; {kind}): {why}", code=500)
+    return bad_request(f"failed to create typed patch object ({name}; {kind}): {why}")
 
 
 def put_entries(metadata: Object, entries: list[Entry]) -> None:

@@ -66,7 +66,7 @@ def before_create(obj: Object, resource: Resource, *, uid: str, created: str) ->
     """The metadata of a new object; what a client may not choose is dropped silently, as upstream does."""
     metadata = obj["metadata"]
     if metadata.get("resourceVersion"):
-        raise APIError("", "resourceVersion should not be set on objects to be created", code=500)
+        raise bad_request("resourceVersion should not be set on objects to be created")
     for key in (*SERVER_SET, "resourceVersion"):
         metadata.pop(key, None)
     metadata["uid"] = uid

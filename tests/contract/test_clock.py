@@ -1,8 +1,10 @@
 """What every Clock promises: the wall's and the virtual one, each on the event loop it is used with."""
 
 import asyncio
+import threading
 import uuid
 from collections.abc import Callable, Coroutine
+from contextvars import ContextVar
 from datetime import UTC, timedelta
 from typing import Any
 
@@ -82,3 +84,34 @@ def test_identifiers_are_uuids_and_differ(run: Callable[[Scenario], None]) -> No
         assert 0 <= clock.random.random() < 1
 
     run(scenario)
+
+
+@each_clock
+def test_work_for_a_thread_is_done_and_its_failure_told(run: Callable[[Scenario], None]) -> None:
+    """`asyncio.to_thread` gives back what the function returns or raises, and keeps the caller's context variables."""
+    who: ContextVar[str] = ContextVar("who")
+
+    def fail() -> None:
+        raise OSError("no such device")
+
+    async def scenario(clock: Clock) -> None:
+        who.set("me")
+        assert await asyncio.to_thread(who.get) == "me"
+        with pytest.raises(OSError, match="no such device"):
+            await asyncio.to_thread(fail)
+
+    run(scenario)
+
+
+def test_virtual_time_stands_still_while_a_thread_would_work() -> None:
+    """A thread takes real time while virtual time jumps: its work is done in line, and one seed gives one history."""
+
+    async def scenario(clock: Clock) -> None:
+        ticking = asyncio.create_task(clock.sleep(0.001))
+        threads = {await asyncio.to_thread(threading.get_ident) for _ in range(3)}
+        assert threads == {threading.get_ident()}
+        assert not ticking.done()
+        assert clock.monotonic() == 0.0
+        await ticking
+
+    on_virtual_clock(scenario)

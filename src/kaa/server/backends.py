@@ -7,7 +7,7 @@ behind a pod or Service is not known: with `https` it is encrypted, not verified
 
 import asyncio
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,9 +40,9 @@ class Target:
 class Backends:
     """Finds targets and connects to them. Its HTTP session lives until `close`."""
 
-    def __init__(self, reader: Reader, authority: Path, certificate: Path, key: Path) -> None:
+    def __init__(self, reader: Reader, kubelet_tls: Callable[[], ssl.SSLContext]) -> None:
         self._reader = reader
-        self._files = (authority, certificate, key)
+        self._make_kubelet_tls = kubelet_tls
         self._kubelet_tls: ssl.SSLContext | None = None
         self._session: aiohttp.ClientSession | None = None
 
@@ -56,15 +56,9 @@ class Backends:
         if not address:
             raise bad_request(f"no preferred addresses found; known addresses: {status.get('addresses') or []}")
         port = ((status.get("daemonEndpoints") or {}).get("kubeletEndpoint") or {}).get("Port") or KUBELET_PORT
-        return Target(address, port, self._kubelet_context())
-
-    def _kubelet_context(self) -> ssl.SSLContext:
         if self._kubelet_tls is None:
-            authority, certificate, key = self._files
-            context = ssl.create_default_context(cafile=str(authority))
-            context.load_cert_chain(certificate, key)
-            self._kubelet_tls = context
-        return self._kubelet_tls
+            self._kubelet_tls = self._make_kubelet_tls()
+        return Target(address, port, self._kubelet_tls)
 
     async def dial(self, target: Target) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """A raw connection. Raises APIError when there is none to be had."""
@@ -121,6 +115,13 @@ def unreachable(target: Target, error: Exception) -> APIError:
     """Our certificate files, the network or the other side: a person reads which, and of whom."""
     where = f"dial tcp {target.host}:{target.port}"
     return APIError("InternalError", f"error dialing backend: {where}: {str(error) or type(error).__name__}")
+
+
+def kubelet_context(authority: Path, certificate: Path, key: Path) -> ssl.SSLContext:
+    """TLS to kubelets: theirs is checked against the cluster's authority, ours says that the API server asks."""
+    context = ssl.create_default_context(cafile=str(authority))
+    context.load_cert_chain(certificate, key)
+    return context
 
 
 def insecure_context() -> ssl.SSLContext:

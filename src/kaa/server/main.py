@@ -82,7 +82,7 @@ async def run_apiserver(options: ServerOptions, clock: Clock) -> None:
         outdated=outdated,
         requests_in_flight=options.requests_in_flight,
     )
-    tls = server_context(pki / "apiserver.crt", pki / "apiserver.key", security.client_ca)
+    tls = server_context(pki / "apiserver.crt", pki / "apiserver.key", pki / "ca.crt")
     http = HTTPServer(server.handle, tls)
     try:
         await server.start()

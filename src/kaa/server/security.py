@@ -2,13 +2,15 @@
 
     server = APIServer(store, clock, secure=secure(SecurityOptions.in_directory(pki, address, port)))
 
-`SecurityOptions` are files and addresses; where they come from is the program's affair.
+`SecurityOptions` are keys, certificates and addresses; where they come from is the program's affair.
 """
 
 import asyncio
-from collections.abc import Sequence
+import ssl
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Network
+from functools import partial
 from pathlib import Path
 
 from kaa.lib.jwt import Signer, Verifier
@@ -24,7 +26,7 @@ from kaa.server.authorization import Authorization, Masters
 from kaa.server.authorization.escalation import EscalationCheck
 from kaa.server.authorization.node import NodeAuthorizer
 from kaa.server.authorization.rbac import RBACAuthorizer
-from kaa.server.backends import Backends
+from kaa.server.backends import Backends, kubelet_context
 from kaa.server.bootstrap import ensure_objects
 from kaa.server.bootstrap.objects import Advertised
 from kaa.server.chain import Chain, Core, SecureBy
@@ -39,13 +41,13 @@ FRONT_PROXY_NAMES = ("front-proxy-client",)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SecurityOptions:
-    client_ca: Path
-    front_proxy_ca: Path
-    kubelet_ca: Path
-    kubelet_client_certificate: Path
-    kubelet_client_key: Path
-    service_account_key: Path
-    service_account_public_keys: tuple[Path, ...]
+    """Authorities and keys are PEM. `kubelet_tls` is how kubelets are spoken to; it is asked when the first one is."""
+
+    client_ca: bytes
+    front_proxy_ca: bytes
+    service_account_key: bytes
+    service_account_public_keys: tuple[bytes, ...]
+    kubelet_tls: Callable[[], ssl.SSLContext]
     advertise_address: str
     port: int
     service_network: IPv4Network = SERVICE_NETWORK
@@ -62,15 +64,14 @@ class SecurityOptions:
         service_network: IPv4Network = SERVICE_NETWORK,
         token_file: Path | None = None,
     ) -> "SecurityOptions":
-        """With all files where kubeadm has them."""
+        """With all files where kubeadm has them. Reads them. Raises OSError."""
+        client = (pki / "apiserver-kubelet-client.crt", pki / "apiserver-kubelet-client.key")
         return cls(
-            client_ca=pki / "ca.crt",
-            front_proxy_ca=pki / "front-proxy-ca.crt",
-            kubelet_ca=pki / "ca.crt",
-            kubelet_client_certificate=pki / "apiserver-kubelet-client.crt",
-            kubelet_client_key=pki / "apiserver-kubelet-client.key",
-            service_account_key=pki / "sa.key",
-            service_account_public_keys=(pki / "sa.pub",),
+            client_ca=(pki / "ca.crt").read_bytes(),
+            front_proxy_ca=(pki / "front-proxy-ca.crt").read_bytes(),
+            service_account_key=(pki / "sa.key").read_bytes(),
+            service_account_public_keys=((pki / "sa.pub").read_bytes(),),
+            kubelet_tls=partial(kubelet_context, pki / "ca.crt", *client),
             advertise_address=advertise_address,
             port=port,
             service_network=service_network,
@@ -79,7 +80,7 @@ class SecurityOptions:
 
 
 def secure(options: SecurityOptions) -> SecureBy:
-    """The chain with every part in its place. Reads the files. Raises OSError or ValueError for one that is bad."""
+    """The chain with every part in its place. Raises ValueError for a key or certificate that is bad, once called."""
 
     def chain_for(core: Core) -> Chain:
         return _chain(core, options)
@@ -89,8 +90,8 @@ def secure(options: SecurityOptions) -> SecureBy:
 
 def _chain(core: Core, options: SecurityOptions) -> Chain:
     reader, clock = core.reader, core.clock
-    client_ca, front_proxy_ca = options.client_ca.read_bytes(), options.front_proxy_ca.read_bytes()
-    verifier = Verifier([path.read_bytes() for path in options.service_account_public_keys])
+    client_ca, front_proxy_ca = options.client_ca, options.front_proxy_ca
+    verifier = Verifier(options.service_account_public_keys)
     tokens = Tokens(_token_rows(core, options, verifier))
     rows: Sequence[RequestRow] = (
         FrontProxy(Authority(front_proxy_ca, clock), FRONT_PROXY_NAMES),
@@ -106,8 +107,8 @@ def _chain(core: Core, options: SecurityOptions) -> Chain:
         checks=(EscalationCheck(rbac, authorizer),),
         quota=ResourceQuota(reader, clock),
     )
-    backends = Backends(reader, options.kubelet_ca, options.kubelet_client_certificate, options.kubelet_client_key)
-    signer = Signer(options.service_account_key.read_bytes())
+    backends = Backends(reader, options.kubelet_tls)
+    signer = Signer(options.service_account_key)
     token_requests = TokenRequests(signer, reader, clock, options.audiences)
     discovery = IssuerDiscovery(verifier, f"https://{options.advertise_address}:{options.port}")
     advertised = Advertised(

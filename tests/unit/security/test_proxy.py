@@ -1,8 +1,8 @@
 """The reverse proxy to pods and Services: what reaches a real backend, and what must not be reached."""
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator
-from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -42,8 +42,8 @@ async def backend() -> AsyncIterator[tuple[int, list[bytes]]]:
 
 @pytest.fixture
 async def backends(reader: Any) -> AsyncIterator[Backends]:
-    """Kubelets are not called here, so there are no certificates."""
-    backends = Backends(reader, Path("none"), Path("none"), Path("none"))
+    """Kubelets are not called here, so nobody is trusted in particular."""
+    backends = Backends(reader, ssl.create_default_context)
     yield backends
     await backends.close()
 

@@ -61,7 +61,7 @@ def _run_controllers(spec: ClusterSpec) -> None:
     options = ControllerOptions(
         cluster_cidr=spec.pod_cidr,
         root_ca_pem=(pki / "ca.crt").read_text(),
-        sign_token=sign_with(pki / "sa.key"),
+        sign_token=sign_with((pki / "sa.key").read_bytes),
         authority=FileAuthority(pki / "ca.crt", pki / "ca.key", clock),
     )
 

@@ -1,4 +1,4 @@
-"""Signs certificate requests with the cluster's CA key. Its files are read when the first request is signed."""
+"""Signs certificate requests with the cluster's CA key."""
 
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -14,11 +14,24 @@ BACKDATE = timedelta(minutes=5)
 
 
 class FileAuthority:
-    """The authority whose certificate and ECDSA or RSA key are in these PEM files."""
+    """The authority whose certificate and key are in these files, which are read for each request that is signed."""
 
     def __init__(self, certificate_file: Path, key_file: Path, clock: Clock) -> None:
         self._certificate_file = certificate_file
         self._key_file = key_file
+        self._clock = clock
+
+    def sign(self, request_pem: bytes, usages: tuple[str, ...], seconds: int, now: datetime) -> bytes:
+        pair = PairAuthority(self._certificate_file.read_bytes(), self._key_file.read_bytes(), self._clock)
+        return pair.sign(request_pem, usages, seconds, now)
+
+
+class PairAuthority:
+    """The authority with this certificate and this ECDSA or RSA key, both PEM."""
+
+    def __init__(self, certificate: bytes, key: bytes, clock: Clock) -> None:
+        self._certificate = certificate
+        self._key = key
         self._clock = clock
 
     def sign(self, request_pem: bytes, usages: tuple[str, ...], seconds: int, now: datetime) -> bytes:
@@ -29,8 +42,8 @@ class FileAuthority:
         from cryptography.x509.oid import ExtendedKeyUsageOID
 
         request = x509.load_pem_x509_csr(request_pem)
-        issuer = x509.load_pem_x509_certificate(self._certificate_file.read_bytes())
-        key = serialization.load_pem_private_key(self._key_file.read_bytes(), password=None)
+        issuer = x509.load_pem_x509_certificate(self._certificate)
+        key = serialization.load_pem_private_key(self._key, password=None)
         assert isinstance(key, ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey)
         end = min(now - BACKDATE + timedelta(seconds=seconds), issuer.not_valid_after_utc)
         builder = (

@@ -8,7 +8,6 @@ does not exist, or no longer, the Secret goes, and with it the token is void.
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterator
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from kaa.api.objects import (
@@ -92,15 +91,15 @@ def secrets_of(account: Object, view: View) -> Iterator[Key]:
         yield key_of(secret)
 
 
-def sign_with(key_file: Path) -> Sign:
-    """Signs with the key in that PEM file, which is read when the first token is made."""
+def sign_with(read_key: Callable[[], bytes]) -> Sign:
+    """Signs with the PEM key that `read_key` returns, which is read when the first token is made."""
     signers: list[Signer] = []
 
     def sign(claims: dict[str, Any]) -> str:
         if not signers:
             from kaa.lib.jwt import Signer  # cryptography: most clusters have no such Secret
 
-            signers.append(Signer(key_file.read_bytes()))
+            signers.append(Signer(read_key()))
         return signers[0].sign(claims)
 
     return sign

@@ -36,13 +36,15 @@ def command(
 ) -> None:
     """Run the controllers in the foreground, against any Kubernetes API."""
     clock = WallClock()
-    authority = None
+    authority = sign_token = None
+    if service_account_private_key_file is not None:
+        sign_token = sign_with(service_account_private_key_file.read_bytes)
     if cluster_signing_cert_file is not None and cluster_signing_key_file is not None:
         authority = FileAuthority(cluster_signing_cert_file, cluster_signing_key_file, clock)
     options = Options(
         cluster_cidr=cluster_cidr,
         root_ca_pem=root_ca_file.read_text() if root_ca_file else "",
-        sign_token=sign_with(service_account_private_key_file) if service_account_private_key_file else None,
+        sign_token=sign_token,
         authority=authority,
     )
     identity = f"{gethostname()}_{clock.uuid()}" if leader_elect else ""

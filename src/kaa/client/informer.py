@@ -164,14 +164,14 @@ class Informer:
                 await self._clock.sleep(max(delay, retry_after_seconds))
 
     async def _list(self) -> None:
-        gone = set(self._cache)
+        gone = dict.fromkeys(self._cache)  # a set in the order of arrival
         pages = self._client.list_pages(
             self.resource, self.namespace, label_selector=self.label_selector, field_selector=self.field_selector
         )
         async for page in pages:
             for obj in page.items:
                 key = _key(obj)
-                gone.discard(key)
+                gone.pop(key, None)
                 if revision_of(obj) > self._cache.revision(key):
                     self._put(key, obj, orjson.dumps(obj))
             resource_version = page.resource_version

@@ -90,7 +90,7 @@ class EveryKind:
                 await self._clock.sleep(REDISCOVERY_SECONDS)
 
     def _follow(self, wanted: set[Resource], tasks: asyncio.TaskGroup) -> None:
-        for resource in self._informers.keys() - wanted:
+        for resource in [known for known in self._informers if known not in wanted]:
             _, task = self._informers.pop(resource)
             if task is not None:
                 task.cancel()

@@ -189,7 +189,7 @@ class ControllerManager:
     ) -> None:
         self.informers = Informers(client, clock)
         controllers = list(controllers)
-        for kind, selector in {pair for c in controllers for pair in c.field_selectors.items()}:
+        for kind, selector in dict.fromkeys(pair for c in controllers for pair in c.field_selectors.items()):
             self.informers.informer(kind, field_selector=selector)
         for (kind, name), keys in {(i.kind, i.name): i.keys for c in controllers for i in c.indexes}.items():
             self.informers.informer(kind).add_index(name, keys)

@@ -83,7 +83,7 @@ class SimulatedRuntime:
         self._sandboxes: dict[str, _Sandbox] = {}
         self._containers: dict[str, _Container] = {}
         self._images: dict[str, Message] = {}
-        self._listeners: set[asyncio.Queue[Message]] = set()
+        self._listeners: dict[asyncio.Queue[Message], None] = {}  # a set in order
         for image in present_images:
             self._add_image(image)
 
@@ -301,12 +301,12 @@ class SimulatedRuntime:
 
     async def get_container_events(self, request: Message) -> AsyncIterator[Message]:
         queue: asyncio.Queue[Message] = asyncio.Queue(EVENT_QUEUE_LIMIT)
-        self._listeners.add(queue)
+        self._listeners[queue] = None
         try:
             while True:
                 yield await queue.get()
         finally:
-            self._listeners.discard(queue)
+            del self._listeners[queue]
 
     # Images
 

@@ -11,7 +11,7 @@ ended: its client watches again from where it was.
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
@@ -159,19 +159,19 @@ class Watchers:
                     if change.revision > watcher.after:
                         watcher.offer(encoded[form, type_])
 
-    def _places_of(self, change: Change) -> set[Place]:
-        """From where the change can be seen: by what the object was, and by what it is."""
+    def _places_of(self, change: Change) -> Iterable[Place]:
+        """From where the change can be seen: by what the object was, and by what it is. Each once, in a fixed order."""
         entries = [entry for entry in (change.current, change.previous) if entry is not None]
-        conditions = {("", "")}
+        conditions = [("", "")]
         for name in self._fields:
-            conditions.update((name, entry.fields.get(name, "")) for entry in entries)
+            conditions += [(name, entry.fields.get(name, "")) for entry in entries]
         entry = entries[0]
-        return {
+        return dict.fromkeys(
             Place(namespace, name, *condition)
             for namespace in ("", entry.namespace)
             for name in ("", entry.name)
             for condition in conditions
-        }
+        )
 
     def end(self) -> None:
         for watcher in self:

@@ -36,7 +36,7 @@ def validate_config_map(config_map: Object, old: Object | None) -> Errors:
     data, binary = config_map.get("data") or {}, config_map.get("binaryData") or {}
     check_keys(config_map, "data", errors)
     check_keys(config_map, "binaryData", errors)
-    for key in data.keys() & binary.keys():
+    for key in sorted(data.keys() & binary.keys()):
         detail = "duplicate of key present in binaryData"
         errors.append(invalid(f"data[{key}]", key, detail))
     size = sum(len(value.encode()) for value in data.values()) + sum(_decoded_size(value) for value in binary.values())

@@ -1,9 +1,34 @@
 """Kaa: Kubernetes in Python, wire-compatible with v1.37.
 
-The rooms and the direction of imports between them are in docs/ARCHITECTURE.md.
+The rooms and the direction of imports between them are in docs/ARCHITECTURE.md. `kaa.Cluster` is a whole cluster
+in this process.
 """
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
 KUBERNETES_VERSION = "v1.37.2"
 """The upstream release whose wire behaviour this version follows; what `/version` answers as gitVersion's base."""
+
+if TYPE_CHECKING:
+    from kaa.cluster.simulation.cluster import AsyncCluster, Cluster
+    from kaa.lib.clock import VirtualEventLoop
+
+__all__ = ["KUBERNETES_VERSION", "AsyncCluster", "Cluster", "VirtualEventLoop", "__version__"]
+
+_LAZY = {
+    "Cluster": "kaa.cluster.simulation.cluster",
+    "AsyncCluster": "kaa.cluster.simulation.cluster",
+    "VirtualEventLoop": "kaa.lib.clock",
+}
+"""Name -> its module. `import kaa` itself loads nothing: programs that need a version pay for no cluster."""
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(_LAZY[name]), name)
+    globals()[name] = value
+    return value

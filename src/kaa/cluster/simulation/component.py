@@ -1,0 +1,29 @@
+"""A component: something that runs beside the API server and knows the world only through its client.
+
+Component("kube-scheduler", User("system:kube-scheduler", ("system:authenticated",)), run_scheduler)
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from kaa.client.rest import Client
+from kaa.lib.clock import Clock
+from kaa.server.request import User
+
+Run: TypeAlias = Callable[[Client, Clock], Awaitable[None]]
+"""Runs until cancelled; all that it holds ends with it. Called anew, with a fresh client, whenever it is restarted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Component:
+    """`name` is unique in its world: "kube-controller-manager", "kube-scheduler", "node/node-1"."""
+
+    name: str
+    user: User
+    run: Run
+
+
+def user_named(name: str, *groups: str) -> User:
+    """A user whom authentication has let in."""
+    return User(name, (*groups, "system:authenticated"))

@@ -1,0 +1,65 @@
+"""The control plane around a world's API server: its security, the controllers and the scheduler.
+
+They are wired as `kaa up` does it. The parts are those of a cluster of processes; what is left out is TLS, because
+nobody is in between.
+"""
+
+import ssl
+from dataclasses import replace
+
+from kaa.client.rest import Client
+from kaa.cluster.simulation.component import Component, user_named
+from kaa.cluster.simulation.credentials import Credentials
+from kaa.controllers import Options
+from kaa.controllers.certificate_authority import PairAuthority
+from kaa.controllers.runtime import COMPONENT as CONTROLLER_MANAGER
+from kaa.controllers.runtime import run_controller_manager
+from kaa.controllers.service_account_token import sign_with
+from kaa.lib.clock import Clock
+from kaa.server.chain import SecureBy
+from kaa.server.security import SecurityOptions, secure
+
+ADDRESS, PORT = "127.0.0.1", 6443
+"""What the `kubernetes` Service's endpoint says, whether or not a port is open."""
+
+CLUSTER_CIDR = "10.0.0.0/8"
+"""Pods' addresses: room for 65,536 nodes of 256 each. No packet is ever sent to one."""
+
+
+def security_of(credentials: Credentials) -> SecureBy:
+    options = SecurityOptions(
+        client_ca=credentials.authority.certificate,
+        front_proxy_ca=credentials.front_proxy.certificate,
+        service_account_key=credentials.token_key,
+        service_account_public_keys=(credentials.token_public_key,),
+        kubelet_tls=ssl.create_default_context,
+        advertise_address=ADDRESS,
+        port=PORT,
+    )
+    return secure(options)
+
+
+def controller_manager(options: Options, credentials: Credentials) -> Component:
+    """With what every cluster's controllers need, where `options` does not say otherwise."""
+
+    async def run(client: Client, clock: Clock) -> None:
+        authority = PairAuthority(credentials.authority.certificate, credentials.authority.key, clock)
+        complete = replace(
+            options,
+            root_ca_pem=options.root_ca_pem or credentials.authority.certificate.decode(),
+            sign_token=options.sign_token or sign_with(lambda: credentials.token_key),
+            authority=options.authority or authority,
+            cluster_cidr=options.cluster_cidr or CLUSTER_CIDR,
+        )
+        await run_controller_manager(client, clock, options=complete)
+
+    return Component(CONTROLLER_MANAGER, user_named("system:kube-controller-manager"), run)
+
+
+def scheduler() -> Component:
+    async def run(client: Client, clock: Clock) -> None:
+        from kaa.scheduler.loop import run_scheduler  # numpy: the API need not wait for it
+
+        await run_scheduler(client, clock)
+
+    return Component("kube-scheduler", user_named("system:kube-scheduler"), run)

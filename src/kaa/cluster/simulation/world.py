@@ -1,0 +1,108 @@
+"""The world: an API server on the memory store, and components beside it, as tasks of one event loop.
+
+It knows nothing of who drives it, from which thread, or by what clock. A component that fails is logged and started
+again with back-off, as a supervisor does with processes; one that was crashed stays down until it is restarted.
+"""
+
+import asyncio
+import logging
+from collections.abc import Iterable
+
+from kaa.client.rest import Client
+from kaa.cluster.simulation.component import Component, user_named
+from kaa.cluster.simulation.component_clock import ComponentClock
+from kaa.cluster.simulation.link import Link
+from kaa.lib.backoff import Backoff
+from kaa.lib.clock import Clock
+from kaa.server.app import APIServer
+from kaa.server.chain import SecureBy
+from kaa.server.inprocess import InProcessTransport
+from kaa.store.memory import MemoryStore
+
+log = logging.getLogger(__name__)
+
+ADMIN = user_named("kubernetes-admin", "system:masters")
+
+RESTART = Backoff(initial_seconds=1.0, limit_seconds=60.0)
+"""Between two tries of a component that fails."""
+
+
+class World:
+    """Made, started and stopped in one event loop, once each."""
+
+    def __init__(self, clock: Clock, secure: SecureBy, *, seed: int = 0, store: MemoryStore | None = None) -> None:
+        self.clock = clock
+        self.store = store if store is not None else MemoryStore(clock)
+        self.server = APIServer(self.store, clock, secure=secure)
+        self.client = Client(InProcessTransport(self.server.handle, ADMIN), self.server.catalog)
+        self.links: dict[str, Link] = {}
+        self.clocks: dict[str, ComponentClock] = {}
+        self._seed = seed
+        self._components: dict[str, Component] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._runs = False
+
+    async def start(self, components: Iterable[Component] = ()) -> None:
+        """Returns once the server answers; the components begin then."""
+        await self.server.start()
+        self._runs = True
+        for component in components:
+            self.add(component)
+        for name in self._components:
+            self.restart(name)
+
+    async def stop(self) -> None:
+        """Ends everything. Twice is once."""
+        self._runs = False
+        await _end(self._tasks.values())
+        self._tasks.clear()
+        await self.server.stop()
+        await self.store.close()
+
+    def add(self, component: Component) -> None:
+        """Starts it at once when the world runs, else with the world."""
+        name = component.name
+        assert name not in self._components, f"there is a component {name} already"
+        self._components[name] = component
+        self.links[name] = Link(InProcessTransport(self.server.handle, component.user))
+        self.clocks[name] = ComponentClock(self.clock, self._seed, name)
+        if self._runs:
+            self.restart(name)
+
+    async def crash(self, name: str) -> None:
+        """Ends a component at once, as `kill -9` does: nothing that it holds is written."""
+        task = self._tasks.pop(name, None)
+        if task is not None:
+            await _end([task])
+
+    def restart(self, name: str) -> None:
+        """Starts a component that does not run. It knows nothing of what it knew."""
+        if name not in self._tasks:
+            work = self._supervise(self._components[name])
+            self._tasks[name] = asyncio.get_running_loop().create_task(work, name=name)
+
+    @property
+    def running(self) -> list[str]:
+        """The components that run, in the order in which they were started."""
+        return list(self._tasks)
+
+    async def _supervise(self, component: Component) -> None:
+        failures = 0
+        while True:
+            client = Client(self.links[component.name])
+            try:
+                await component.run(client, self.clocks[component.name])
+                return
+            except Exception:
+                # A component's fault ends its run and not the world's: loud, and tried again.
+                failures += 1
+                log.exception("%s failed", component.name)
+            await self.clock.sleep(RESTART.delay(failures))
+
+
+async def _end(tasks: Iterable["asyncio.Task[None]"]) -> None:
+    ending = list(tasks)
+    for task in ending:
+        task.cancel()
+    if ending:
+        await asyncio.wait(ending)

@@ -6,8 +6,10 @@ never met it. A pod that is refused fails at once with the reason, and is never 
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from kaa.api.objects import Object, labels_of
+from kaa.kubelet.pod_spec import app_containers, sidecars
 from kaa.kubelet.resources import Amounts, amounts, pod_requests
 
 
@@ -28,7 +30,31 @@ def refusal(pod: Object, node: Object, others: Iterable[Object]) -> Refusal | No
             "NodeAffinity",
             "Pod was rejected: Predicate NodeAffinity failed: node(s) didn't match Pod's node affinity/selector",
         )
-    return _shortage(pod, node, list(others))
+    rivals = list(others)
+    if any(conflicts(port, taken) for port in host_ports(pod) for other in rivals for taken in host_ports(other)):
+        return Refusal(
+            "NodePorts",
+            "Pod was rejected: Predicate NodePorts failed: node(s) didn't have free ports for the requested pod ports",
+        )
+    return _shortage(pod, node, rivals)
+
+
+HostPort: TypeAlias = tuple[str, str, int]
+"""Address ("" for all of the node), protocol, port."""
+
+
+def host_ports(pod: Object) -> list[HostPort]:
+    """The node's ports that the pod takes for as long as it runs."""
+    return [
+        ("" if port.get("hostIP", "") == "0.0.0.0" else port.get("hostIP", ""), port.get("protocol", "TCP"), number)
+        for container in (*app_containers(pod), *sidecars(pod))
+        for port in container.get("ports") or ()
+        if (number := port.get("hostPort", 0))
+    ]
+
+
+def conflicts(one: HostPort, other: HostPort) -> bool:
+    return one[1:] == other[1:] and (one[0] == other[0] or not one[0] or not other[0])
 
 
 def _shortage(pod: Object, node: Object, others: list[Object]) -> Refusal | None:

@@ -82,7 +82,7 @@ class Resource:
     prepare_for_update: PrepareForUpdate | None = None
     validate: Validate | None = None
     validate_update: ValidateUpdate | None = None
-    default_grace_seconds: Callable[[Object], int] | None = None  # None: deleted at once
+    default_grace_seconds: Callable[[Object], int | None] | None = None  # None: deleted at once, whatever is asked for
     storage_version: str = ""  # "" = this version; else another version of the same kind in `storage_group`
     storage_group: str | None = None  # None = the same group
     to_storage: Convert | None = None

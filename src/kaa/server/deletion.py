@@ -146,10 +146,10 @@ def _again(obj: Object, resource: Resource, options: DeleteOptions, grace: int) 
 
 def grace_seconds(obj: Object, resource: Resource, options: DeleteOptions) -> int:
     """Seconds the object is given; 0 for kinds that do not end gracefully, and for one that does not run."""
-    if resource.default_grace_seconds is None:
+    default = resource.default_grace_seconds(obj) if resource.default_grace_seconds is not None else None
+    if default is None:
         return 0
-    default = resource.default_grace_seconds(obj)
-    if default == 0 or options.grace_seconds is None:
+    if options.grace_seconds is None:
         return default
     return options.grace_seconds if options.grace_seconds >= 0 else 1
 

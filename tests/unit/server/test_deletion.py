@@ -94,6 +94,16 @@ def test_a_pod_without_a_node_goes_at_once():
     assert decide(waiting, POD, DeleteOptions(grace_seconds=60), NOW) == Remove()
 
 
+def test_a_request_may_give_a_pod_more_time_than_its_author():
+    """Also to a pod whose author would have given it none."""
+    hasty = pod()
+    hasty["spec"]["terminationGracePeriodSeconds"] = 0
+    decision = decide(hasty, POD, DeleteOptions(grace_seconds=60), NOW)
+    assert isinstance(decision, Mark)
+    assert decision.object["metadata"]["deletionGracePeriodSeconds"] == 60
+    assert decide(hasty, POD, DeleteOptions(), NOW) == Remove()
+
+
 def test_a_namespace_waits_for_its_contents():
     """It stays Terminating for as long as spec.finalizers says that there may be something in it."""
     namespace = {**config_map(), "spec": {"finalizers": ["kubernetes"]}, "status": {"phase": "Active"}}

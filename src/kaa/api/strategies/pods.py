@@ -34,9 +34,9 @@ def prepare_pod_for_create(pod: Object) -> None:
     pod["status"] = {"phase": "Pending", "qosClass": qos_class(pod["spec"])}
 
 
-def pod_grace_seconds(pod: Object) -> int:
-    """What its author allowed; 0 for a pod that runs nowhere or has ended, whatever a request asks for."""
+def pod_grace_seconds(pod: Object) -> int | None:
+    """What its author allowed; None for a pod that runs nowhere or has ended: nothing is left to wait for."""
     if not pod["spec"].get("nodeName") or (pod.get("status") or {}).get("phase") in ENDED:
-        return 0
+        return None
     seconds: int = pod["spec"].get("terminationGracePeriodSeconds", 0)
     return seconds if seconds >= 0 else 1  # below zero means as soon as may be, which is not at once

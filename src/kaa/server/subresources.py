@@ -139,9 +139,23 @@ class Subresources:
         dry_run = write.dry_run or options.dry_run
         if needs_budget(pod):
             await self._use_budget(pod, attributes, dry_run)
+        marking = replace(write, dry_run=dry_run)
+        name = attributes.name
+        await registry.update(
+            resource, attributes.namespace, name, self._disruption_target, marking, subresource="status"
+        )
         deleting = replace(write, attributes=replace(attributes, verb="delete", subresource=""), dry_run=dry_run)
         await registry.delete(resource, attributes.namespace, attributes.name, options, deleting)
         return self._verbs.warned(respond(SUCCESS, 201), write)
+
+    def _disruption_target(self, pod: Object) -> Object:
+        """The pod with the reason why it ends: a Job tells such an end from the pod's own failure."""
+        target: Object = {"type": "DisruptionTarget", "status": "True", "reason": "EvictionByEvictionAPI"}
+        target |= {"message": "Eviction API: evicting", "lastTransitionTime": rfc3339(self._clock.now())}
+        status = pod.get("status") or {}
+        kept = [c for c in status.get("conditions") or () if c["type"] != target["type"]]
+        pod["status"] = {**status, "conditions": [*kept, target]}
+        return pod
 
     async def _use_budget(self, pod: Object, attributes: Attributes, dry_run: bool) -> None:
         """Takes one disruption from the pod's budget."""

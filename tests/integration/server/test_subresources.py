@@ -124,7 +124,10 @@ async def test_an_eviction_asks_the_budget(client):
     assert refused.value.causes[0].message == "The disruption budget b needs 1 healthy pods and has 1 currently"
     await client.update_status({**budget, "status": {**counts, "disruptionsAllowed": 1}})
     await client.create_subresource("Pod", "p", "default", "eviction", eviction)
-    assert (await client.get("Pod", "p", "default"))["metadata"]["deletionTimestamp"]
+    evicted = await client.get("Pod", "p", "default")
+    assert evicted["metadata"]["deletionTimestamp"]
+    reasons = {c["type"]: c.get("reason") for c in evicted["status"]["conditions"]}
+    assert reasons["DisruptionTarget"] == "EvictionByEvictionAPI", "a Job tells this end from a failure"
     charged = await client.get("PodDisruptionBudget", "b", "default")
     assert charged["status"]["disruptionsAllowed"] == 0
     assert list(charged["status"]["disruptedPods"]) == ["p"]

@@ -4,6 +4,7 @@
 - `PodsThat`: names the column that counts the pods of some namespaces which a selector matches.
 - `TermTable`: the affinity rules of pods that are bound already, each with the number of such pods on every node: they
   have a say in where others go.
+- `Derived`: what a plugin keeps beside the columns for itself, e.g. the volumes attached to every node.
 """
 
 from collections.abc import Iterator, Mapping
@@ -13,11 +14,13 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from kaa.api.objects import Object
 from kaa.api.selectors import Selector
 from kaa.scheduler.pod_info import PodInfo, PodTerm
 
 Rows: TypeAlias = NDArray[np.bool_]
 Ints: TypeAlias = NDArray[np.int64]
+Scores: TypeAlias = NDArray[np.float64]
 
 NO_DOMAIN = -1
 """The domain of a node that lacks the topology key."""
@@ -109,3 +112,22 @@ class TermTable:
         column: Ints = np.zeros(size, np.int64)
         column[list(rows)] = list(rows.values())
         return column
+
+
+class Derived:
+    """State of a plugin's own, told of every change: override what it wants to hear of. Rows are the snapshot's."""
+
+    def grow(self, size: int) -> None:
+        """There are so many rows now; the new ones are free."""
+
+    def set_node(self, row: int, node: Object) -> None:
+        """A node came or changed. Of nodes that were there before the state was made, ask the snapshot or its view."""
+
+    def remove_node(self, row: int) -> None: ...
+
+    def add_pod(self, pod: PodInfo, row: int) -> None: ...
+
+    def remove_pod(self, pod: PodInfo, row: int) -> None: ...
+
+    def object_changed(self, kind: str, old: Object | None, new: Object | None) -> None:
+        """`kind` as plugins name it in `reads` or `helped_by`."""

@@ -1,127 +1,162 @@
-"""What a plugin is, and how a decision is made of plugins: pure functions over the snapshot's columns.
+"""What a plugin is: a row of functions, each of which is asked at one point of a pod's way to its node.
 
-A `Plugin` is a row of functions. `reject(pod, snapshot)` yields `Rejection`s: the rows that it will not have, and why.
-`score(pod, snapshot, rows)` gives every row a number, which `normalize` brings to 0..100. A node is *feasible* when
-nobody rejects it; of the feasible ones that with the highest weighted sum of scores is chosen, by chance among equals.
+    enqueue     may this pod be tried at all?                    (SchedulingGates)
+    pre_reject  is it hopeless, or hopeless but for a few nodes? asked of all plugins before any `reject`
+    reject      which rows of the snapshot will not do, and why?
+    score       how good is each row, 0..100?
+    post_filter when no row is left: what could be done about it? (DefaultPreemption)
+    reserve     the node is chosen: take what the pod needs there; `unreserve` gives it back if anything fails later
+    permit      go on, wait for others (gangs), or refuse
+    pre_bind    what must be written before the binding          (volumes)
+    bind        write the binding                                 (DefaultBinder, when no plugin does)
 
-Upstream asks plugins one node at a time and stops at the first that says no; so here a node counts for the reasons of
-one plugin only, the first that rejects it.
+Up to `permit` all is synchronous: it happens between two changes of the snapshot, and copies nothing. `pre_bind` and
+`bind` are awaited, many pods at once. A plugin that has nothing to say to a pod yields nothing or answers None. What
+must know its arguments is made by a `Factory`: arguments in, row out.
+
+A plugin says of its answers what they depend on (`depends`), so that pods that are alike share them, and which events
+can make it change its mind (`helped_by`), so that a pod which it rejected is tried again then and not before.
 """
 
-import random
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import Enum, auto
-from typing import TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
-from kaa.scheduler.derived import Ints, Rows
+from kaa.client.events import EventRecorder
+from kaa.client.rest import Client
+from kaa.lib.clock import Clock
+from kaa.scheduler.cluster_events import Concern, Hint
+from kaa.scheduler.derived import Ints, Rows, Scores
 from kaa.scheduler.pod_info import PodInfo
-from kaa.scheduler.snapshot import Snapshot
+from kaa.scheduler.snapshot import Snapshot, View
+from kaa.scheduler.trace import Trace
 
-Scores: TypeAlias = NDArray[np.float64]
+if TYPE_CHECKING:  # only for annotations: it needs what is here
+    from kaa.scheduler.permits import Permits
+
 MAX_SCORE = 100.0
-
-
-class ClusterEvent(Enum):
-    """What can make a pod schedulable that was not."""
-
-    NODE_ADDED = auto()
-    NODE_ALLOCATABLE = auto()
-    NODE_LABELS = auto()
-    NODE_TAINTS = auto()
-    POD_BOUND = auto()  # some pods want to be near others
-    POD_GONE = auto()
 
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """`resolvable`: taking other pods off the node could help."""
+    """`resolvable`: taking other pods off the node could help. `whole_pod`: the pod itself is at fault (a claim that
+    does not exist), not so many nodes: people are told the reason without a count.
+    """
 
     rows: Rows
     reason: str
     resolvable: bool = True
+    whole_pod: bool = False
 
 
+def reject_pod(snapshot: Snapshot, reason: str, *, resolvable: bool = False) -> Rejection:
+    """No node will do, for a reason that is the pod's."""
+    return Rejection(snapshot.present, reason, resolvable, whole_pod=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Nomination:
+    """A node that the pod could go to once `victims` are gone from it; none without `node_name`. `message` goes into
+    what people are told.
+    """
+
+    message: str = ""
+    node_name: str = ""
+    victims: tuple[PodInfo, ...] = ()
+
+
+class Refused(Exception):
+    """Raised by `reserve`, `permit`, `pre_bind` and `bind`: not on this node, or not now. The pod is tried again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What a plugin may use from `reserve` on. `view` has the kinds that any plugin names in `reads`."""
+
+    client: Client
+    clock: Clock
+    view: View
+    recorder: EventRecorder
+    permits: "Permits"
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """A pod on its way to the node that was chosen. `state` is the plugins' own, by their names, for this one way."""
+
+    pod: PodInfo
+    node_name: str
+    snapshot: Snapshot
+    context: Context
+    state: dict[str, Any] = field(default_factory=dict)
+
+
+class Depends(Enum):
+    """On what a plugin's answers for one pod, and for all that are like it, depend."""
+
+    NODES = auto()  # the nodes alone: labels, taints, room, images
+    NODE_AND_ITS_PODS = auto()  # row by row on that node and the pods on it
+    EVERYTHING = auto()
+
+
+Enqueue: TypeAlias = Callable[[PodInfo, View], str | None]
+"""The reason why the pod may not be tried yet."""
 Reject: TypeAlias = Callable[[PodInfo, Snapshot], Iterator[Rejection]]
 Score: TypeAlias = Callable[[PodInfo, Snapshot, Rows], Scores | None]
-"""None: nothing to say about this pod."""
+"""`rows` are the feasible ones; the others' scores do not count. None: nothing to say about this pod."""
+PostFilter: TypeAlias = Callable[[PodInfo, Snapshot, Sequence["Plugin"], Trace], Nomination]
+Reserve: TypeAlias = Callable[[Placement], None]
+Permit: TypeAlias = Callable[[Placement], float | None]
+"""None: go on. Seconds: wait at most so long until `context.permits` lets the pod go on."""
+PreBind: TypeAlias = Callable[[Placement], Awaitable[None]]
+Bind: TypeAlias = Callable[[Placement], Awaitable[bool]]
+"""False: somebody else is to bind this pod."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plugin:
+    """`reads` are kinds whose objects it looks up in `snapshot.view`; those that `helped_by` names are read, too.
+
+    `foreign`: not ours, and so not trusted: it is watched while it runs, and its answers are checked.
+    """
+
     name: str
+    enqueue: Enqueue | None = None
+    pre_reject: Reject | None = None
     reject: Reject | None = None
     score: Score | None = None
     weight: int = 1
-    helped_by: frozenset[ClusterEvent] = frozenset()
+    post_filter: PostFilter | None = None
+    reserve: Reserve | None = None
+    unreserve: Reserve | None = None
+    permit: Permit | None = None
+    pre_bind: PreBind | None = None
+    bind: Bind | None = None
+    depends: Depends = Depends.EVERYTHING
+    helped_by: Mapping[Concern, Hint] = field(default_factory=dict)
+    reads: tuple[str, ...] = ()
+    foreign: bool = False
+
+
+Factory: TypeAlias = Callable[[Mapping[str, Any]], Plugin]
+"""Makes the row for the arguments of a KubeSchedulerConfiguration's `pluginConfig`; `{}` are the defaults."""
 
 
 @dataclass(frozen=True, slots=True)
-class Placed:
-    node_name: str
+class Profile:
+    """The plugins for the pods of one `schedulerName`, in the order in which they are asked."""
 
+    name: str
+    plugins: tuple[Plugin, ...]
 
-@dataclass(frozen=True, slots=True)
-class Unschedulable:
-    """`message` is for people; `plugins` are those that rejected a node, and so whose events can help."""
-
-    message: str
-    plugins: frozenset[str]
-
-
-Decision: TypeAlias = Placed | Unschedulable
-
-NO_NODES = "no nodes available to schedule pods"
-
-
-def decide(pod: PodInfo, snapshot: Snapshot, plugins: Sequence[Plugin], rng: random.Random) -> Decision:
-    feasible, refusals = feasible_rows(pod, snapshot, plugins)
-    if feasible.any():
-        return Placed(snapshot.names[best_row(pod, snapshot, plugins, feasible, rng)])
-    return Unschedulable(explain(pod, snapshot, refusals), frozenset(refusal.plugin for refusal in refusals))
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """How many nodes were out for one plugin's reason."""
-
-    plugin: str
-    reason: str
-    count: int
-    resolvable: Rows  # of these rows
-
-
-def feasible_rows(pod: PodInfo, snapshot: Snapshot, plugins: Sequence[Plugin]) -> tuple[Rows, list[Refusal]]:
-    feasible = snapshot.present.copy()
-    refusals: list[Refusal] = []
-    for plugin in plugins:
-        if plugin.reject is None or not feasible.any():
-            continue
-        rejected = snapshot.none()
-        for rejection in plugin.reject(pod, snapshot):
-            rows = feasible & rejection.rows
-            if count := int(rows.sum()):
-                resolvable = rows if rejection.resolvable else snapshot.none()
-                refusals.append(Refusal(plugin.name, rejection.reason, count, resolvable))
-                rejected |= rows
-        feasible &= ~rejected
-    return feasible, refusals
-
-
-def best_row(pod: PodInfo, snapshot: Snapshot, plugins: Sequence[Plugin], feasible: Rows, rng: random.Random) -> int:
-    if feasible.sum() == 1:
-        return int(feasible.argmax())
-    total: Scores = np.zeros(snapshot.size)
-    for plugin in plugins:
-        scores = plugin.score(pod, snapshot, feasible) if plugin.score is not None else None
-        if scores is not None:
-            total += plugin.weight * scores
-    total[~feasible] = -np.inf
-    best = np.flatnonzero(total == total.max())
-    return int(best[rng.randrange(len(best))])
+    @property
+    def kinds(self) -> frozenset[str]:
+        """What the plugins want to be told of, apart from pods and nodes."""
+        named = {concern for plugin in self.plugins for concern in plugin.helped_by if isinstance(concern, str)}
+        return frozenset(named.union(*(plugin.reads for plugin in self.plugins)))
 
 
 def normalize(scores: Scores | Ints, rows: Rows, *, reverse: bool = False) -> Scores:
@@ -131,36 +166,3 @@ def normalize(scores: Scores | Ints, rows: Rows, *, reverse: bool = False) -> Sc
         return np.full(len(scores), MAX_SCORE if reverse else 0.0)
     scaled: Scores = np.floor(scores * MAX_SCORE / highest)
     return MAX_SCORE - scaled if reverse else scaled
-
-
-def explain(pod: PodInfo, snapshot: Snapshot, refusals: Sequence[Refusal]) -> str:
-    """Upstream's sentence: `0/3 nodes are available: 1 Insufficient cpu, 2 node(s) ... . preemption: ...`."""
-    nodes = int(snapshot.present.sum())
-    if not nodes:
-        return NO_NODES
-    counts: dict[str, int] = {}
-    for refusal in refusals:
-        counts[refusal.reason] = counts.get(refusal.reason, 0) + refusal.count
-    reasons = ", ".join(sorted(f"{count} {reason}" for reason, count in counts.items()))
-    return f"0/{nodes} nodes are available: {reasons}. preemption: {explain_preemption(pod, snapshot, refusals)}"
-
-
-def explain_preemption(pod: PodInfo, snapshot: Snapshot, refusals: Sequence[Refusal]) -> str:
-    """Nobody is preempted by this scheduler: where that could help, the message says so."""
-    if pod.obj["spec"].get("preemptionPolicy") == "Never":
-        return "not eligible due to preemptionPolicy=Never."
-    nodes = int(snapshot.present.sum())
-    helpful = snapshot.none()
-    for refusal in refusals:
-        helpful |= refusal.resolvable
-    lower = snapshot.none()
-    for other, row in snapshot.pods.values():
-        if other.priority < pod.priority:
-            lower[row] = True
-    counts = {
-        "No preemption victims found for incoming pod": int((helpful & ~lower).sum()),
-        "Preemption is not helpful for scheduling": nodes - int(helpful.sum()),
-        "Preemption is not supported": int((helpful & lower).sum()),
-    }
-    texts = sorted(f"{count} {text}" for text, count in counts.items() if count)
-    return f"0/{nodes} nodes are available: {', '.join(texts)}."

@@ -1,4 +1,4 @@
-"""What the scheduler needs to know of a pod, taken out of the object once.
+"""What the scheduler needs to know of a pod, taken out of the object once; the object itself is not kept.
 
 Amounts are integers: cpu in millicores, all else in units (bytes, devices). A pod's request for a resource is the
 larger of what its containers need together and what any init container needs while it runs, plus its overhead;
@@ -6,8 +6,13 @@ sidecars (init containers that stay) count with both. Requests set for the whole
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from hashlib import blake2b
+from sys import intern
 from typing import Any, TypeAlias
+from weakref import WeakValueDictionary
+
+import orjson
 
 from kaa.api.objects import Object, labels_of, name_of, namespace_of, uid_of
 from kaa.api.quantity import parse_quantity
@@ -21,6 +26,9 @@ DEFAULT_REQUESTS = {CPU: 100, MEMORY: 200 * 1024 * 1024}
 """What a container that requests nothing is taken to use when nodes are compared by their load, as upstream's."""
 
 Amounts: TypeAlias = dict[str, int]
+
+Key: TypeAlias = tuple[str, str]
+"""A pod's (namespace, name)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,15 +70,15 @@ class SpreadConstraint:
     honour_taints: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class PodInfo:
-    obj: Object
-    key: tuple[str, str]  # (namespace, name)
-    uid: str
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True, kw_only=True)
+class PodShape:
+    """All that decides where a pod may go. Pods made from one template share one shape, and are decided alike."""
+
     namespace: str
     labels: Mapping[str, str]
-    node_name: str
+    scheduler_name: str
     priority: int
+    preemption_policy: str
     requests: Amounts
     nonzero: tuple[int, int]  # cpu and memory, with defaults for containers that request none
     ports: tuple[HostPort, ...] = ()
@@ -80,28 +88,194 @@ class PodInfo:
     preferred_anti_affinity: tuple[Weighted, ...] = ()
     spread: tuple[SpreadConstraint, ...] = ()
     tolerations: tuple[Object, ...] = ()
-    node_selector: Mapping[str, str] = field(default_factory=dict)
-    node_affinity: Mapping[str, Any] = field(default_factory=dict)
+    node_selector: Mapping[str, str]
+    node_affinity: Mapping[str, Any]
     images: tuple[str, ...] = ()
+    volumes: tuple[Object, ...] = ()  # of the sources that can tie a pod to nodes; see PLACED_VOLUMES
+    resource_claims: tuple[Object, ...] = ()
+    scheduling_group: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PodInfo:
+    """One pod: its shape, and what is its own. Of these there may be 150,000."""
+
+    key: Key
+    uid: str
+    shape: PodShape
+    node_name: str = ""
+    nominated_node_name: str = ""
+    gates: tuple[str, ...] = ()
+    created_at: str = ""
+    started_at: str = ""
+    terminating: bool = False
+
+    @property
+    def namespace(self) -> str:
+        return self.key[0]
+
+    @property
+    def name(self) -> str:
+        return self.key[1]
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        return self.shape.labels
+
+    @property
+    def scheduler_name(self) -> str:
+        return self.shape.scheduler_name
+
+    @property
+    def priority(self) -> int:
+        return self.shape.priority
+
+    @property
+    def preemption_policy(self) -> str:
+        return self.shape.preemption_policy
+
+    @property
+    def requests(self) -> Amounts:
+        return self.shape.requests
+
+    @property
+    def nonzero(self) -> tuple[int, int]:
+        return self.shape.nonzero
+
+    @property
+    def ports(self) -> tuple[HostPort, ...]:
+        return self.shape.ports
+
+    @property
+    def affinity(self) -> tuple[PodTerm, ...]:
+        return self.shape.affinity
+
+    @property
+    def anti_affinity(self) -> tuple[PodTerm, ...]:
+        return self.shape.anti_affinity
+
+    @property
+    def preferred_affinity(self) -> tuple[Weighted, ...]:
+        return self.shape.preferred_affinity
+
+    @property
+    def preferred_anti_affinity(self) -> tuple[Weighted, ...]:
+        return self.shape.preferred_anti_affinity
+
+    @property
+    def spread(self) -> tuple[SpreadConstraint, ...]:
+        return self.shape.spread
+
+    @property
+    def tolerations(self) -> tuple[Object, ...]:
+        return self.shape.tolerations
+
+    @property
+    def node_selector(self) -> Mapping[str, str]:
+        return self.shape.node_selector
+
+    @property
+    def node_affinity(self) -> Mapping[str, Any]:
+        return self.shape.node_affinity
+
+    @property
+    def images(self) -> tuple[str, ...]:
+        return self.shape.images
+
+    @property
+    def volumes(self) -> tuple[Object, ...]:
+        return self.shape.volumes
+
+    @property
+    def resource_claims(self) -> tuple[Object, ...]:
+        return self.shape.resource_claims
+
+    @property
+    def scheduling_group(self) -> Mapping[str, Any]:
+        return self.shape.scheduling_group
 
 
 def pod_info(pod: Object) -> PodInfo:
+    spec, status, metadata = pod["spec"], pod.get("status") or {}, pod["metadata"]
+    return PodInfo(
+        key=(namespace_of(pod), name_of(pod)),
+        uid=uid_of(pod),
+        shape=shape_of(pod),
+        node_name=intern(spec.get("nodeName") or ""),
+        nominated_node_name=status.get("nominatedNodeName") or "",
+        gates=tuple(gate["name"] for gate in spec.get("schedulingGates") or ()),
+        created_at=intern(metadata.get("creationTimestamp") or ""),
+        started_at=intern(status.get("startTime") or ""),
+        terminating=bool(metadata.get("deletionTimestamp")),
+    )
+
+
+_shapes: WeakValueDictionary[bytes, PodShape] = WeakValueDictionary()
+"""The shapes of the pods that somebody holds, by what they were made from. The same for every user in the process."""
+
+
+def shape_of(pod: Object) -> PodShape:
+    """The one shape of all pods that are alike in what decides."""
     spec = pod["spec"]
+    namespace, labels = namespace_of(pod), labels_of(pod)
+    decisive = [namespace, labels, [spec.get(name) for name in SHAPE_FIELDS], list(_decisive_parts(spec))]
+    key = blake2b(orjson.dumps(decisive, option=orjson.OPT_SORT_KEYS), digest_size=16).digest()
+    known = _shapes.get(key)
+    if known is None:
+        known = _shapes[key] = _shape(spec, namespace, labels)
+    return known
+
+
+SHAPE_FIELDS = (
+    "affinity",
+    "nodeSelector",
+    "overhead",
+    "preemptionPolicy",
+    "priority",
+    "resourceClaims",
+    "resources",
+    "schedulerName",
+    "schedulingGroup",
+    "tolerations",
+    "topologySpreadConstraints",
+)
+"""Fields of a pod's spec that count as they are. Of containers and volumes, only parts do."""
+
+PLACED_VOLUMES = frozenset(
+    (
+        *("awsElasticBlockStore", "azureDisk", "cinder", "csi", "ephemeral", "gcePersistentDisk", "iscsi"),
+        *("persistentVolumeClaim", "portworxVolume", "rbd", "vsphereVolume"),
+    )
+)
+"""Sources of volumes that can tie a pod to nodes. The others are wherever the pod is."""
+
+
+def _decisive_parts(spec: Object) -> Iterator[Any]:
+    for kind in ("containers", "initContainers"):
+        for container in spec.get(kind) or ():
+            yield kind, container.get("resources"), container.get("image"), container.get("ports")
+            yield container.get("restartPolicy")
+    yield from _placed_volumes(spec)
+
+
+def _placed_volumes(spec: Object) -> Iterator[Object]:
+    return (volume for volume in spec.get("volumes") or () if not PLACED_VOLUMES.isdisjoint(volume))
+
+
+def _shape(spec: Object, namespace: str, labels: Mapping[str, str]) -> PodShape:
     affinity = spec.get("affinity") or {}
     together, apart = affinity.get("podAffinity") or {}, affinity.get("podAntiAffinity") or {}
-    namespace, labels = namespace_of(pod), labels_of(pod)
     containers = spec.get("containers") or []
-    return PodInfo(
-        obj=pod,
-        key=(namespace, name_of(pod)),
-        uid=uid_of(pod),
+    started_one_by_one = spec.get("initContainers") or []
+    return PodShape(
         namespace=namespace,
         labels=labels,
-        node_name=spec.get("nodeName", ""),
+        scheduler_name=spec.get("schedulerName") or "default-scheduler",
         priority=spec.get("priority") or 0,
+        preemption_policy=spec.get("preemptionPolicy") or "PreemptLowerPriority",
         requests=requests_of(spec),
         nonzero=_nonzero(spec),
-        ports=tuple(_host_ports(containers)),
+        ports=tuple(_host_ports([*containers, *(c for c in started_one_by_one if c.get("restartPolicy") == "Always")])),
         affinity=tuple(_terms(together, namespace, labels)),
         anti_affinity=tuple(_terms(apart, namespace, labels)),
         preferred_affinity=tuple(_weighted(together, namespace, labels)),
@@ -110,7 +284,10 @@ def pod_info(pod: Object) -> PodInfo:
         tolerations=tuple(spec.get("tolerations") or ()),
         node_selector=spec.get("nodeSelector") or {},
         node_affinity=affinity.get("nodeAffinity") or {},
-        images=tuple(container.get("image", "") for container in containers),
+        images=tuple(c.get("image", "") for c in (*started_one_by_one, *containers)),
+        volumes=tuple(_placed_volumes(spec)),
+        resource_claims=tuple(spec.get("resourceClaims") or ()),
+        scheduling_group=spec.get("schedulingGroup") or {},
     )
 
 

@@ -3,13 +3,15 @@
 A waiting pod is in one of three places. *Active*: to be tried now, highest priority first, then longest waiting.
 *Backing off*: failed, and to be tried after 1 s, 2 s, 4 s ... 10 s. *Unschedulable*: no node takes it; it stays until
 something happens that could help (`moved`), or for UNSCHEDULABLE_SECONDS, for events that nobody thought of. Such a
-pod still serves its back-off from its last try.
+pod still serves its back-off from its last try. A *gated* pod is unschedulable by the word of one plugin, without
+having been tried; it stays until that plugin lets it through.
 
-A pod that is being tried is in none of them. What happens meanwhile counts: `failed` is told since when it was tried.
+A pod that is being tried is in none of them. What happens meanwhile counts: events are kept while anything is tried.
 """
 
 import asyncio
-from collections.abc import Collection, Mapping
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -17,23 +19,31 @@ from sortedcontainers import SortedDict
 
 from kaa.lib.backoff import Backoff
 from kaa.lib.clock import Clock
-from kaa.scheduler.framework import ClusterEvent
-from kaa.scheduler.pod_info import PodInfo
+from kaa.scheduler.cluster_events import Concern, Event, Hint
+from kaa.scheduler.pod_info import Key, PodInfo, PodShape
 
-Key: TypeAlias = tuple[str, str]
+Hints: TypeAlias = Mapping[str, Mapping[Concern, Hint]]
+"""By plugin name: what can make it change its mind."""
+
+Gate: TypeAlias = Callable[[PodInfo], str | None]
+"""The plugin that does not let the pod be tried yet."""
 
 BACKOFF = Backoff(initial_seconds=1.0, limit_seconds=10.0)
 UNSCHEDULABLE_SECONDS = 300.0
 
+MAX_EVENTS_KEPT = 1000
+"""Events during tries. A pod whose try saw more is taken to be helped by one that is not kept."""
 
-@dataclass(slots=True)
+
+@dataclass(slots=True, eq=False)
 class Waiting:
     """One pod on its way. `order` says where it stands among the active ones."""
 
     pod: PodInfo
-    number: int  # in the order of arrival
+    number: int  # in the order of arrival; one that failed arrives anew
     failures: int = 0
-    helped_by: frozenset[ClusterEvent] = frozenset()
+    plugins: frozenset[str] = frozenset()  # that rejected it
+    gated: bool = False
     ready_at: float = 0.0  # end of its back-off
     taken_at: int = 0  # number of the last event before it was taken to be tried
     timer: asyncio.TimerHandle | None = field(default=None, repr=False)
@@ -43,18 +53,23 @@ class Waiting:
         return -self.pod.priority, self.number
 
 
-class SchedulingQueue:
-    """`helped_by` is, by plugin name, which events can make a pod schedulable that the plugin rejected."""
+def open_gate(pod: PodInfo) -> None:
+    """Every pod may be tried."""
 
-    def __init__(self, clock: Clock, helped_by: Mapping[str, frozenset[ClusterEvent]]) -> None:
+
+class SchedulingQueue:
+    def __init__(self, clock: Clock, hints: Hints, *, gate: Gate = open_gate, backoff: Backoff = BACKOFF) -> None:
         self._clock = clock
-        self._helped_by = helped_by
+        self._hints = hints
+        self._gate = gate
+        self._backoff = backoff
         self._active: SortedDict[tuple[int, int], Waiting] = SortedDict()
         self._waiting: dict[Key, Waiting] = {}  # in any of the three places
         self._unschedulable: dict[Key, Waiting] = {}
+        self._helped: dict[Concern, dict[Key, Waiting]] = {}  # the unschedulable ones, by what can help them
         self._trying: dict[Key, Waiting] = {}
         self._events = 0
-        self._last: dict[ClusterEvent, int] = {}  # number of the last such event
+        self._recent: deque[Event] = deque(maxlen=MAX_EVENTS_KEPT)  # the last of them, while something is tried
         self._wakeup = asyncio.Event()
         self._arrivals = 0
 
@@ -73,8 +88,7 @@ class SchedulingQueue:
             if trying is not None:
                 trying.pod = pod
                 return
-            self._arrivals += 1
-            known = Waiting(pod, self._arrivals)
+            known = Waiting(pod, self._arrival())
         else:
             self._take_out(known)
             known.pod = pod
@@ -89,11 +103,19 @@ class SchedulingQueue:
 
     async def next(self) -> PodInfo:
         """The pod to try now; `done` or `failed` must follow."""
-        while not self._active:
+        while (pod := self.pop()) is None:
             self._wakeup.clear()
             await self._wakeup.wait()
+        return pod
+
+    def pop(self) -> PodInfo | None:
+        """The same without waiting."""
+        if not self._active:
+            return None
         waiting: Waiting = self._active.popitem(0)[1]
         del self._waiting[waiting.pod.key]
+        if not self._trying:
+            self._recent.clear()
         self._trying[waiting.pod.key] = waiting
         waiting.taken_at = self._events
         return waiting.pod
@@ -107,31 +129,65 @@ class SchedulingQueue:
         waiting = self._trying.pop(key, None)
         if waiting is None:  # dropped meanwhile
             return
-        happened = {event for event, number in self._last.items() if number > waiting.taken_at}
+        waiting.number = self._arrival()
         waiting.failures += 1
-        waiting.ready_at = self._clock.monotonic() + BACKOFF.delay(waiting.failures)
-        waiting.helped_by = frozenset().union(*(self._helped_by.get(plugin, frozenset()) for plugin in plugins))
-        if not plugins or happened & waiting.helped_by:
+        waiting.ready_at = self._clock.monotonic() + self._backoff.delay(waiting.failures)
+        waiting.plugins = frozenset(plugins)
+        if not plugins or self._was_helped(waiting):
             self._admit(waiting)
-            return
-        self._waiting[key] = self._unschedulable[key] = waiting
-        waiting.timer = self._clock.call_later(UNSCHEDULABLE_SECONDS, self._readmit, key)
+        else:
+            self._set_aside(waiting)
 
-    def moved(self, event: ClusterEvent) -> None:
+    def moved(self, event: Event) -> None:
         """Something happened that may help pods that no node would take."""
         self._events += 1
-        self._last[event] = self._events
-        for waiting in [w for w in self._unschedulable.values() if event in w.helped_by]:
-            self._take_out(waiting)
-            self._admit(waiting)
+        if self._trying:
+            self._recent.append(event)
+        verdicts: dict[tuple[PodShape, frozenset[str]], bool] = {}  # pods that are alike are asked about once
+        for waiting in list(self._helped.get(event.about, {}).values()):
+            alike = waiting.pod.shape, waiting.plugins
+            if waiting.gated or alike not in verdicts:
+                verdicts[alike] = self._helps(event, waiting)
+            if verdicts[alike]:
+                self._take_out(waiting)
+                self._admit(waiting)
+
+    def activate(self, keys: Iterable[Key]) -> None:
+        """Tries these now, back-off or not: somebody knows that it is worth it."""
+        for key in keys:
+            waiting = self._waiting.get(key)
+            if waiting is not None:
+                self._take_out(waiting)
+                waiting.ready_at = 0.0
+                self._admit(waiting)
 
     def close(self) -> None:
         for waiting in self._waiting.values():
             if waiting.timer is not None:
                 waiting.timer.cancel()
 
+    def _arrival(self) -> int:
+        self._arrivals += 1
+        return self._arrivals
+
+    def _helps(self, event: Event, waiting: Waiting) -> bool:
+        hints = (self._hints.get(plugin, {}).get(event.about) for plugin in waiting.plugins)
+        return any(hint is not None and hint(waiting.pod, event) for hint in hints)
+
+    def _was_helped(self, waiting: Waiting) -> bool:
+        """While it was tried."""
+        happened = self._events - waiting.taken_at
+        if happened > len(self._recent):
+            return True
+        return any(self._helps(self._recent[-index], waiting) for index in range(1, happened + 1))
+
     def _admit(self, waiting: Waiting) -> None:
-        """To the active ones, or to back off first."""
+        """To the active ones, or to back off first; aside if its gate is closed."""
+        gated_by = self._gate(waiting.pod)
+        if gated_by is not None:
+            waiting.plugins = frozenset((gated_by,))
+            self._set_aside(waiting, gated=True)
+            return
         self._waiting[waiting.pod.key] = waiting
         remaining = waiting.ready_at - self._clock.monotonic()
         if remaining > 0:
@@ -139,20 +195,35 @@ class SchedulingQueue:
         else:
             self._activate(waiting)
 
+    def _set_aside(self, waiting: Waiting, *, gated: bool = False) -> None:
+        key = waiting.pod.key
+        waiting.gated = gated
+        self._waiting[key] = self._unschedulable[key] = waiting
+        for plugin in waiting.plugins:
+            for concern in self._hints.get(plugin, ()):
+                self._helped.setdefault(concern, {})[key] = waiting
+        if not gated:
+            waiting.timer = self._clock.call_later(UNSCHEDULABLE_SECONDS, self._readmit, waiting)
+
     def _activate(self, waiting: Waiting) -> None:
         waiting.timer = None
         self._active[waiting.order] = waiting
         self._wakeup.set()
 
-    def _readmit(self, key: Key) -> None:
-        waiting = self._unschedulable.pop(key)
+    def _readmit(self, waiting: Waiting) -> None:
         waiting.timer = None
+        self._take_out(waiting)
         self._admit(waiting)
 
     def _take_out(self, waiting: Waiting) -> None:
+        key = waiting.pod.key
         if waiting.timer is not None:
             waiting.timer.cancel()
             waiting.timer = None
         self._active.pop(waiting.order, None)
-        self._unschedulable.pop(waiting.pod.key, None)
-        del self._waiting[waiting.pod.key]
+        del self._waiting[key]
+        if self._unschedulable.pop(key, None) is not None:
+            waiting.gated = False
+            for plugin in waiting.plugins:
+                for concern in self._hints.get(plugin, ()):
+                    self._helped[concern].pop(key, None)

@@ -9,16 +9,16 @@ sums over `pods` on that row. A row is `present` while its node exists; a pod ma
 """
 
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, TypeVar, cast
 
 import numpy as np
 
 from kaa.api.objects import Object, labels_of, name_of
 from kaa.api.selectors import Selector
-from kaa.scheduler.derived import Domains, Ints, PodsThat, Rows, TermTable
-from kaa.scheduler.pod_info import CPU, MEMORY, HostPort, PodInfo, PodTerm, amounts
+from kaa.scheduler.derived import Derived, Domains, Ints, PodsThat, Rows, TermTable
+from kaa.scheduler.pod_info import CPU, MEMORY, HostPort, Key, PodInfo, PodTerm, amounts
 
 FIRST_ROWS = 16
 FIRST_RESOURCES = 4
@@ -35,12 +35,33 @@ class Taint:
     effect: str
 
 
+class View(Protocol):
+    """Objects of other kinds, as the informers know them. They are never modified."""
+
+    def get(self, kind: str, name: str, namespace: str = "") -> Object | None: ...
+    def list(self, kind: str, namespace: str | None = None) -> list[Object]: ...
+
+
+class NoObjects:
+    """The view of a snapshot that stands alone."""
+
+    def get(self, kind: str, name: str, namespace: str = "") -> Object | None:
+        return None
+
+    def list(self, kind: str, namespace: str | None = None) -> list[Object]:
+        return []
+
+
+D = TypeVar("D", bound=Derived)
+
+
 class Snapshot:
-    def __init__(self) -> None:
+    def __init__(self, view: View | None = None) -> None:
+        self.view: View = view if view is not None else NoObjects()
         self.names: list[str] = [""] * FIRST_ROWS
         self.row_of: dict[str, int] = {}
         self.labels: dict[int, Mapping[str, str]] = {}  # of present nodes
-        self.pods: dict[tuple[str, str], tuple[PodInfo, int]] = {}
+        self.pods: dict[Key, tuple[PodInfo, int]] = {}
         self.resources: dict[str, int] = {CPU: 0, MEMORY: 1}  # a resource's place in allocatable and requested
         self.present: Rows = np.zeros(FIRST_ROWS, np.bool_)
         self.unschedulable: Rows = np.zeros(FIRST_ROWS, np.bool_)
@@ -57,6 +78,8 @@ class Snapshot:
         self._pods_on: dict[int, int] = {}  # rows that pods hold, present or not
         self._domains: OrderedDict[str, Domains] = OrderedDict()
         self._counts: OrderedDict[PodsThat, Ints] = OrderedDict()
+        self._derived: OrderedDict[Hashable, Derived] = OrderedDict()
+        self._node_names: tuple[str, ...] | None = None  # of present rows; made when asked for
         self._free = list(range(FIRST_ROWS - 1, -1, -1))
 
     @property
@@ -70,9 +93,19 @@ class Snapshot:
 
     # Nodes
 
+    def node_names(self) -> tuple[str, ...]:
+        """By row, "" where there is no node. It stays true of its moment: a new one is made when nodes come or go."""
+        if self._node_names is None:
+            self._node_names = tuple(
+                name if here else "" for name, here in zip(self.names, self.present.tolist(), strict=True)
+            )
+        return self._node_names
+
     def set_node(self, node: Object) -> None:
         row = self._row(name_of(node))
-        self.present[row] = True
+        if not self.present[row]:
+            self.present[row] = True
+            self._node_names = None
         self.labels[row] = labels_of(node)
         self.unschedulable[row] = bool(node["spec"].get("unschedulable"))
         status = node.get("status", {})
@@ -85,12 +118,15 @@ class Snapshot:
         self._set_images(row, status.get("images") or ())
         for domains in self._domains.values():
             domains.set(row, self.labels[row])
+        for derived in self._derived.values():
+            derived.set_node(row, node)
 
     def remove_node(self, name: str) -> None:
         row = self.row_of.get(name)
         if row is None:
             return
         self.present[row] = False
+        self._node_names = None
         self.unschedulable[row] = False
         self.allocatable[:, row] = 0
         self.pod_limit[row] = 0
@@ -99,6 +135,8 @@ class Snapshot:
         self._set_images(row, ())
         for domains in self._domains.values():
             domains.set(row, {})
+        for derived in self._derived.values():
+            derived.remove_node(row)
         self._release(row)
 
     def _set_taints(self, row: int, taints: Iterable[Object]) -> None:
@@ -130,8 +168,10 @@ class Snapshot:
         for port in pod.ports:
             self.ports.setdefault((port.protocol, port.port), {}).setdefault(row, []).append(port.address)
         self.rules.add(pod, row)
+        for derived in self._derived.values():
+            derived.add_pod(pod, row)
 
-    def remove_pod(self, key: tuple[str, str]) -> bool:
+    def remove_pod(self, key: Key) -> bool:
         """Whether it was there."""
         pod, row = self.pods.pop(key, (None, 0))
         if pod is None:
@@ -140,6 +180,8 @@ class Snapshot:
         for port in pod.ports:
             self._free_port(port, row)
         self.rules.remove(pod, row)
+        for derived in self._derived.values():
+            derived.remove_pod(pod, row)
         self._pods_on[row] -= 1
         self._release(row)
         return True
@@ -187,6 +229,24 @@ class Snapshot:
         self._counts.move_to_end(pods_that)
         return known
 
+    def derived(self, key: Hashable, make: Callable[[int], D]) -> D:
+        """A plugin's own state beside the columns, by a key of its own: made (for so many rows) when first asked for,
+        told of all pods there are, and from then on of every change.
+        """
+        known = self._derived.get(key)
+        if known is None:
+            known = make(self.size)
+            for pod, row in self.pods.values():
+                known.add_pod(pod, row)
+            _keep(self._derived, key, known)
+        self._derived.move_to_end(key)
+        return cast(D, known)
+
+    def object_changed(self, kind: str, old: Object | None, new: Object | None) -> None:
+        """An object of a kind that plugins read came, changed or went: derived state may follow."""
+        for derived in self._derived.values():
+            derived.object_changed(kind, old, new)
+
     def namespaces_of(self, term: PodTerm) -> frozenset[str] | None:
         """The namespaces that the term means; None for all."""
         selector: Selector | None = term.namespace_selector
@@ -226,6 +286,7 @@ class Snapshot:
     def _grow(self) -> None:
         old = self.size
         self.names += [""] * old
+        self._node_names = None
         self._free = list(range(2 * old - 1, old - 1, -1))
         for name in ("present", "unschedulable", "allocatable", "requested", "nonzero", "pod_count", "pod_limit"):
             setattr(self, name, _doubled(getattr(self, name)))
@@ -234,6 +295,8 @@ class Snapshot:
             domains.column = _doubled(domains.column, -1)
         for pods_that, counts in self._counts.items():
             self._counts[pods_that] = _doubled(counts)
+        for derived in self._derived.values():
+            derived.grow(2 * old)
 
     def _resource(self, name: str) -> int:
         column = self.resources.get(name)

@@ -3,7 +3,7 @@
 import random
 from typing import Any
 
-from kaa.scheduler.framework import Decision, decide, feasible_rows
+from kaa.scheduler.decision import Decision, decide, filtered
 from kaa.scheduler.plugins import PLUGINS
 from kaa.scheduler.pod_info import PodInfo, pod_info
 from kaa.scheduler.snapshot import Snapshot
@@ -35,7 +35,7 @@ def snapshot_of(*nodes: dict[str, Any]) -> Snapshot:
 
 def feasible(wanted: PodInfo, snapshot: Snapshot) -> set[str]:
     """Names of the nodes that the pod may go to."""
-    rows, _ = feasible_rows(wanted, snapshot, PLUGINS)
+    rows = filtered(wanted, snapshot, PLUGINS).feasible
     return {snapshot.names[row] for row in rows.nonzero()[0]}
 
 

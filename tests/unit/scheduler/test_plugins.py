@@ -3,7 +3,7 @@
 import pytest
 from tests.unit.scheduler.make import decision, feasible, node, pod, snapshot_of
 
-from kaa.scheduler.framework import Placed, Unschedulable
+from kaa.scheduler.decision import Placed, Unschedulable
 
 ZONES = [
     node("a1", labels={"zone": "a", "cores": "8"}),
@@ -200,7 +200,7 @@ def test_affinity_of_other_namespaces():
 def pod_in(namespace, info):
     from dataclasses import replace
 
-    return replace(info, namespace=namespace, key=(namespace, info.key[1]))
+    return replace(info, key=(namespace, info.name), shape=replace(info.shape, namespace=namespace))
 
 
 def test_the_message_counts_nodes_by_reason():

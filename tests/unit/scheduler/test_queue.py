@@ -6,10 +6,10 @@ from collections.abc import Awaitable, Callable
 from tests.unit.scheduler.make import pod
 
 from kaa.lib.clock import VirtualClock, VirtualEventLoop
-from kaa.scheduler.framework import ClusterEvent
+from kaa.scheduler.cluster_events import ClusterEvent, Event, helped_by
 from kaa.scheduler.queue import SchedulingQueue
 
-HELPED_BY = {"Fit": frozenset({ClusterEvent.POD_GONE, ClusterEvent.NODE_ADDED})}
+HELPED_BY = {"Fit": helped_by(ClusterEvent.POD_GONE, ClusterEvent.NODE_ADDED)}
 
 
 def play(scenario: Callable[[SchedulingQueue, VirtualClock], Awaitable[None]]) -> None:
@@ -63,10 +63,10 @@ def test_an_event_that_helps_brings_a_pod_back():
         queue.put(pod("a"))
         await queue.next()
         queue.failed(("default", "a"), {"Fit"})
-        queue.moved(ClusterEvent.NODE_TAINTS)
+        queue.moved(Event(ClusterEvent.NODE_TAINTS))
         await clock.sleep(60)
         assert queue.active == 0
-        queue.moved(ClusterEvent.NODE_ADDED)
+        queue.moved(Event(ClusterEvent.NODE_ADDED))
         assert queue.active == 1
 
     play(scenario)
@@ -78,7 +78,7 @@ def test_an_event_during_the_try_counts():
     async def scenario(queue, clock):
         queue.put(pod("a"))
         await queue.next()
-        queue.moved(ClusterEvent.POD_GONE)
+        queue.moved(Event(ClusterEvent.POD_GONE))
         queue.failed(("default", "a"), {"Fit"})
         assert (await queue.next()).key == ("default", "a")
         assert clock.monotonic() == 1
@@ -112,7 +112,7 @@ def test_a_pod_that_is_dropped_is_gone():
             await queue.next()
             queue.failed(key, plugins)
             queue.drop(key)
-            queue.moved(ClusterEvent.NODE_ADDED)
+            queue.moved(Event(ClusterEvent.NODE_ADDED))
             await clock.sleep(400)
             assert (len(queue), queue.active) == (0, 0)
         queue.put(pod("a"))

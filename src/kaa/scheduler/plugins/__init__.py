@@ -2,6 +2,7 @@
 
 from kaa.scheduler.framework import Plugin
 from kaa.scheduler.plugins import (
+    default_preemption,
     image_locality,
     inter_pod_affinity,
     node_affinity,
@@ -27,5 +28,6 @@ PLUGINS: tuple[Plugin, ...] = (
     inter_pod_affinity.PLUGIN,
     node_resources_balanced.PLUGIN,
     image_locality.PLUGIN,
+    default_preemption.PLUGIN,
 )
 """In upstream's order: a node counts for the reasons of the first that rejects it."""

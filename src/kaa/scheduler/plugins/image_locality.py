@@ -5,8 +5,8 @@ An image counts by the share of nodes that have it: one that is on a single node
 
 import numpy as np
 
-from kaa.scheduler.derived import Rows
-from kaa.scheduler.framework import MAX_SCORE, Plugin, Scores
+from kaa.scheduler.derived import Rows, Scores
+from kaa.scheduler.framework import MAX_SCORE, Plugin
 from kaa.scheduler.pod_info import PodInfo
 from kaa.scheduler.snapshot import Snapshot
 

@@ -9,8 +9,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from kaa.scheduler.derived import Ints, PodsThat, Rows
-from kaa.scheduler.framework import MAX_SCORE, ClusterEvent, Plugin, Rejection, Scores
+from kaa.scheduler.cluster_events import ClusterEvent, helped_by
+from kaa.scheduler.derived import Ints, PodsThat, Rows, Scores
+from kaa.scheduler.framework import MAX_SCORE, Plugin, Rejection
 from kaa.scheduler.pod_info import PodInfo, PodTerm
 from kaa.scheduler.snapshot import Snapshot
 
@@ -104,7 +105,7 @@ PLUGIN = Plugin(
     reject=reject,
     score=score,
     weight=2,
-    helped_by=frozenset(
-        {ClusterEvent.NODE_ADDED, ClusterEvent.NODE_LABELS, ClusterEvent.POD_BOUND, ClusterEvent.POD_GONE}
+    helped_by=helped_by(
+        ClusterEvent.NODE_ADDED, ClusterEvent.NODE_LABELS, ClusterEvent.POD_BOUND, ClusterEvent.POD_GONE
     ),
 )

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from kaa.api.objects import Object
-from kaa.scheduler.derived import Ints, Rows
-from kaa.scheduler.framework import ClusterEvent, Plugin, Rejection, Scores, normalize
+from kaa.scheduler.cluster_events import ClusterEvent, helped_by
+from kaa.scheduler.derived import Ints, Rows, Scores
+from kaa.scheduler.framework import Plugin, Rejection, normalize
 from kaa.scheduler.pod_info import PodInfo
 from kaa.scheduler.snapshot import Snapshot
 
@@ -114,5 +115,5 @@ PLUGIN = Plugin(
     reject=reject,
     score=score,
     weight=2,
-    helped_by=frozenset({ClusterEvent.NODE_ADDED, ClusterEvent.NODE_LABELS}),
+    helped_by=helped_by(ClusterEvent.NODE_ADDED, ClusterEvent.NODE_LABELS),
 )

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 
-from kaa.scheduler.framework import ClusterEvent, Plugin, Rejection
+from kaa.scheduler.cluster_events import ClusterEvent, helped_by
+from kaa.scheduler.framework import Plugin, Rejection
 from kaa.scheduler.pod_info import ANY_ADDRESS, PodInfo
 from kaa.scheduler.snapshot import Snapshot
 
@@ -17,4 +18,4 @@ def reject(pod: PodInfo, snapshot: Snapshot) -> Iterator[Rejection]:
     yield Rejection(rows, "node(s) didn't have free ports for the requested pod ports")
 
 
-PLUGIN = Plugin(name="NodePorts", reject=reject, helped_by=frozenset({ClusterEvent.NODE_ADDED, ClusterEvent.POD_GONE}))
+PLUGIN = Plugin(name="NodePorts", reject=reject, helped_by=helped_by(ClusterEvent.NODE_ADDED, ClusterEvent.POD_GONE))

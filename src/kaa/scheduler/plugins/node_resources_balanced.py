@@ -5,8 +5,8 @@ A node that runs out of one while plenty of the other is left wastes the other.
 
 import numpy as np
 
-from kaa.scheduler.derived import Rows
-from kaa.scheduler.framework import MAX_SCORE, Plugin, Scores
+from kaa.scheduler.derived import Rows, Scores
+from kaa.scheduler.framework import MAX_SCORE, Plugin
 from kaa.scheduler.plugins.node_resources_fit import shares_used
 from kaa.scheduler.pod_info import PodInfo
 from kaa.scheduler.snapshot import Snapshot

@@ -4,8 +4,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from kaa.scheduler.derived import Rows
-from kaa.scheduler.framework import MAX_SCORE, ClusterEvent, Plugin, Rejection, Scores
+from kaa.scheduler.cluster_events import ClusterEvent, helped_by
+from kaa.scheduler.derived import Rows, Scores
+from kaa.scheduler.framework import MAX_SCORE, Plugin, Rejection
 from kaa.scheduler.pod_info import PodInfo
 from kaa.scheduler.snapshot import Snapshot
 
@@ -41,5 +42,5 @@ PLUGIN = Plugin(
     name="NodeResourcesFit",
     reject=reject,
     score=score,
-    helped_by=frozenset({ClusterEvent.NODE_ADDED, ClusterEvent.NODE_ALLOCATABLE, ClusterEvent.POD_GONE}),
+    helped_by=helped_by(ClusterEvent.NODE_ADDED, ClusterEvent.NODE_ALLOCATABLE, ClusterEvent.POD_GONE),
 )

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 
-from kaa.scheduler.framework import ClusterEvent, Plugin, Rejection
+from kaa.scheduler.cluster_events import ClusterEvent, helped_by
+from kaa.scheduler.framework import Plugin, Rejection
 from kaa.scheduler.plugins.tolerations import is_tolerated
 from kaa.scheduler.pod_info import PodInfo
 from kaa.scheduler.snapshot import Snapshot, Taint
@@ -18,5 +19,5 @@ def reject(pod: PodInfo, snapshot: Snapshot) -> Iterator[Rejection]:
 PLUGIN = Plugin(
     name="NodeUnschedulable",
     reject=reject,
-    helped_by=frozenset({ClusterEvent.NODE_ADDED, ClusterEvent.NODE_TAINTS}),
+    helped_by=helped_by(ClusterEvent.NODE_ADDED, ClusterEvent.NODE_TAINTS),
 )

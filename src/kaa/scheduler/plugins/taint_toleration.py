@@ -4,8 +4,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from kaa.scheduler.derived import Ints, Rows
-from kaa.scheduler.framework import ClusterEvent, Plugin, Rejection, Scores, normalize
+from kaa.scheduler.cluster_events import ClusterEvent, helped_by
+from kaa.scheduler.derived import Ints, Rows, Scores
+from kaa.scheduler.framework import Plugin, Rejection, normalize
 from kaa.scheduler.plugins.tolerations import is_tolerated
 from kaa.scheduler.pod_info import PodInfo
 from kaa.scheduler.snapshot import Snapshot
@@ -40,5 +41,5 @@ PLUGIN = Plugin(
     reject=reject,
     score=score,
     weight=3,
-    helped_by=frozenset({ClusterEvent.NODE_ADDED, ClusterEvent.NODE_TAINTS}),
+    helped_by=helped_by(ClusterEvent.NODE_ADDED, ClusterEvent.NODE_TAINTS),
 )

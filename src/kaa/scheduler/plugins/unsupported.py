@@ -16,13 +16,11 @@ def reject(pod: PodInfo, snapshot: Snapshot) -> Iterator[Rejection]:
 
 
 def needs(pod: PodInfo) -> Iterator[str]:
-    spec = pod.obj["spec"]
-    volumes = spec.get("volumes") or ()
-    if any("persistentVolumeClaim" in volume for volume in volumes):
+    if any("persistentVolumeClaim" in volume for volume in pod.volumes):
         yield "persistent volume claims"
-    if any("ephemeral" in volume for volume in volumes):
+    if any("ephemeral" in volume for volume in pod.volumes):
         yield "ephemeral volumes"
-    if spec.get("resourceClaims"):
+    if pod.resource_claims:
         yield "resource claims"
 
 

@@ -44,7 +44,7 @@ class AsyncCluster:
         settings = self.settings
         clock: Clock = VirtualClock(settings.seed) if settings.is_virtual else WallClock()
         credentials = known_credentials() if settings.is_virtual else process_credentials()
-        self._world = world = World(clock, security_of(credentials), seed=settings.seed)
+        self._world = world = World(clock, security_of(credentials), seed=settings.seed, latency=settings.is_virtual)
         if settings.controllers is not False:
             options = settings.controllers if isinstance(settings.controllers, Options) else Options()
             world.add(controller_manager(options, credentials))

@@ -7,6 +7,7 @@ again with back-off, as a supervisor does with processes; one that was crashed s
 import asyncio
 import logging
 from collections.abc import Iterable
+from random import Random
 
 from kaa.client.rest import Client
 from kaa.cluster.simulation.component import Component, user_named
@@ -30,14 +31,24 @@ RESTART = Backoff(initial_seconds=1.0, limit_seconds=60.0)
 class World:
     """Made, started and stopped in one event loop, once each."""
 
-    def __init__(self, clock: Clock, secure: SecureBy, *, seed: int = 0, store: MemoryStore | None = None) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        secure: SecureBy,
+        *,
+        seed: int = 0,
+        latency: bool = False,
+        store: MemoryStore | None = None,
+    ) -> None:
+        """`latency`: messages are under way for a moment (see link), which only virtual time can afford."""
         self.clock = clock
+        self.seed = seed
         self.store = store if store is not None else MemoryStore(clock)
         self.server = APIServer(self.store, clock, secure=secure)
         self.client = Client(InProcessTransport(self.server.handle, ADMIN), self.server.catalog)
         self.links: dict[str, Link] = {}
         self.clocks: dict[str, ComponentClock] = {}
-        self._seed = seed
+        self._latency = latency
         self._components: dict[str, Component] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._runs = False
@@ -64,8 +75,10 @@ class World:
         name = component.name
         assert name not in self._components, f"there is a component {name} already"
         self._components[name] = component
-        self.links[name] = Link(InProcessTransport(self.server.handle, component.user))
-        self.clocks[name] = ComponentClock(self.clock, self._seed, name)
+        transport = InProcessTransport(self.server.handle, component.user)
+        chance = Random(f"{self.seed}/{name}/link")
+        self.links[name] = Link(transport, self.clock, chance, latency=self._latency)
+        self.clocks[name] = ComponentClock(self.clock, self.seed, name)
         if self._runs:
             self.restart(name)
 
@@ -73,11 +86,14 @@ class World:
         """Ends a component at once, as `kill -9` does: nothing that it holds is written."""
         task = self._tasks.pop(name, None)
         if task is not None:
+            self.links[name].sever()
             await _end([task])
 
     def restart(self, name: str) -> None:
         """Starts a component that does not run. It knows nothing of what it knew."""
         if name not in self._tasks:
+            self.links[name].mend()
+            self.clocks[name].restart()
             work = self._supervise(self._components[name])
             self._tasks[name] = asyncio.get_running_loop().create_task(work, name=name)
 

@@ -14,7 +14,7 @@ import yaml
 from tests.scenarios.world import NOW, World, told
 
 from kaa.controllers import Options, all_controllers
-from kaa.controllers.actions import RecordEvent, RequeueAfter
+from kaa.controllers.actions import ConfirmGone, RecordEvent, RequeueAfter
 
 
 class Authority:
@@ -24,11 +24,21 @@ class Authority:
         return f"{len(request_pem)} bytes for {', '.join(usages)}, {seconds} s".encode()
 
 
+class NoDirectories:
+    """Volumes here have none."""
+
+    async def make(self, node: str, volume: str) -> None: ...
+
+    async def remove(self, node: str, volume: str) -> None: ...
+
+
 OPTIONS = Options(
     root_ca_pem="the CA",
     cluster_cidr="10.244.0.0/22",
     sign_token=lambda claims: f"token of {claims['sub']}",
     authority=Authority(),
+    local_volumes=lambda node: f"/nodes/{node}/volumes",
+    local_directories=NoDirectories(),
 )
 FILES = sorted((Path(__file__).parent / "controllers").glob("*.yaml"))
 ROUNDS = 10
@@ -79,7 +89,7 @@ def test_a_settled_world_yields_no_action(name: str, case: dict[str, Any]) -> No
         if world.get(controller.kind, key[1], key[0]) is None and controller.gone is None:
             return
         actions = world.reconcile(controller, *key)
-        if not [action for action in actions if not isinstance(action, RequeueAfter | RecordEvent)]:
+        if not [action for action in actions if not isinstance(action, ConfirmGone | RequeueAfter | RecordEvent)]:
             return
     pytest.fail(f"still not settled: {[told(action) for action in actions]}")
 

@@ -22,6 +22,7 @@ from kaa.api.objects import (
 from kaa.api.selectors import Selector
 from kaa.controllers.actions import (
     Action,
+    ConfirmGone,
     Create,
     CreateAll,
     Delete,
@@ -115,7 +116,7 @@ class World:
             case DeleteAll(objects):
                 for obj in objects:
                     self._delete(obj)
-            case RecordEvent() | RequeueAfter():
+            case ConfirmGone() | RecordEvent() | RequeueAfter():
                 pass
 
     def _create(self, obj: Object) -> None:
@@ -175,6 +176,8 @@ def told(action: Action) -> Object:
             return {"delete": _name(obj), "propagation": propagation, "graceSeconds": grace_seconds}
         case DeleteAll(objects):
             return {"deleteAll": [name_of(obj) for obj in objects]}
+        case ConfirmGone(kind, namespace, name, uid):
+            return {"confirmGone": f"{kind}/{namespace}/{name}", "uid": uid}
         case RecordEvent(_, type_, reason, message):
             return {"event": reason, "type": type_, "message": message}
         case RequeueAfter(seconds):

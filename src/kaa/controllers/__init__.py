@@ -8,8 +8,10 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from kaa.controllers import (
+    admission_policy_status,
     certificate_cleaning,
     certificate_signing,
+    claim_binder,
     clusterrole_aggregation,
     cronjob,
     daemonset,
@@ -18,7 +20,9 @@ from kaa.controllers import (
     endpoints,
     endpointslice,
     endpointslice_mirroring,
+    ephemeral_volumes,
     job,
+    local_path,
     node_ipam,
     node_lifecycle,
     pod_gc,
@@ -27,15 +31,18 @@ from kaa.controllers import (
     root_ca,
     service_account,
     service_account_token,
+    service_cidr,
     statefulset,
     taint_eviction,
     ttl_after_finished,
+    volume_binder,
 )
 from kaa.controllers.autoscaling_metrics import MetricsSource, NoMetrics
 from kaa.controllers.certificate_approval import CertificateApproval
 from kaa.controllers.controller import Controller
 from kaa.controllers.garbage_collector import GarbageCollector
 from kaa.controllers.horizontal_pod_autoscaler import Autoscaling
+from kaa.controllers.local_directories import Directories, LocalDirectories
 from kaa.controllers.namespace import NamespaceDeletion
 from kaa.controllers.program import Context, Program
 from kaa.controllers.resource_quota import ResourceQuotaUsage
@@ -49,6 +56,8 @@ class Options:
     sign_token: service_account_token.Sign | None = None  # for tokens in Secrets
     authority: certificate_signing.Authority | None = None  # signs certificate requests
     metrics: MetricsSource = field(default_factory=NoMetrics)  # what autoscaling goes by
+    local_volumes: local_path.DirectoryOf | None = None  # where each node keeps volumes of class PROVISIONER
+    local_directories: Directories | None = None  # makes and removes them; None: nodes that only pretend
     cluster_cidr: str = ""
     node_grace_seconds: float = node_lifecycle.GRACE_SECONDS
 
@@ -56,7 +65,9 @@ class Options:
 def all_controllers(options: Options) -> list[Controller]:
     """Every row."""
     rows = [
+        admission_policy_status.CONTROLLER,
         certificate_cleaning.CONTROLLER,
+        claim_binder.CONTROLLER,
         clusterrole_aggregation.CONTROLLER,
         cronjob.CONTROLLER,
         daemonset.controller(),
@@ -65,15 +76,19 @@ def all_controllers(options: Options) -> list[Controller]:
         endpoints.CONTROLLER,
         endpointslice.CONTROLLER,
         endpointslice_mirroring.CONTROLLER,
+        ephemeral_volumes.CONTROLLER,
         job.CONTROLLER,
+        local_path.CONTROLLER,
         node_lifecycle.controller(options.node_grace_seconds),
         pod_gc.controller(),
         *protection.CONTROLLERS,
         *replicaset.CONTROLLERS,
         service_account.CONTROLLER,
+        service_cidr.CONTROLLER,
         statefulset.CONTROLLER,
         taint_eviction.CONTROLLER,
         ttl_after_finished.CONTROLLER,
+        volume_binder.CONTROLLER,
     ]
     if options.root_ca_pem:
         rows.append(root_ca.controller(options.root_ca_pem))
@@ -81,6 +96,9 @@ def all_controllers(options: Options) -> list[Controller]:
         rows.append(service_account_token.controller(options.sign_token, options.root_ca_pem))
     if options.authority is not None:
         rows.append(certificate_signing.controller(options.authority))
+    if options.local_volumes is not None:
+        has_directories = options.local_directories is not None
+        rows.append(local_path.controller(options.local_volumes, has_directories=has_directories))
     if options.cluster_cidr:
         rows.append(node_ipam.controller(options.cluster_cidr))
     return rows
@@ -88,10 +106,13 @@ def all_controllers(options: Options) -> list[Controller]:
 
 def all_programs(options: Options) -> list[Callable[[Context], Program]]:
     """Every program: see `program.py`."""
-    return [
+    programs: list[Callable[[Context], Program]] = [
         partial(Autoscaling, source=options.metrics),
         CertificateApproval,
         GarbageCollector,
         NamespaceDeletion,
         ResourceQuotaUsage,
     ]
+    if options.local_directories is not None:
+        programs.append(partial(LocalDirectories, directories=options.local_directories))
+    return programs

@@ -21,8 +21,8 @@ class Announcement:
     """Events on `regarding` about how a write went; in the messages `{name}` is what was written, `{error}` why not."""
 
     regarding: Object
-    done_reason: str
-    done: str
+    done_reason: str = ""  # "": success is not announced
+    done: str = ""
     failed_reason: str = ""  # "": a failure is not announced
     failed: str = ""
 
@@ -94,6 +94,19 @@ class DeleteAll:
 
 
 @dataclass(frozen=True, slots=True)
+class ConfirmGone:
+    """Asks the server itself whether the object with that uid is gone: a cache may not have seen it yet.
+
+    It ends the reconcile, to be tried again, if the object is there. For what cannot be made good: giving up data.
+    """
+
+    kind: str
+    namespace: str
+    name: str
+    uid: str
+
+
+@dataclass(frozen=True, slots=True)
 class RecordEvent:
     """`type` is Normal or Warning."""
 
@@ -113,4 +126,6 @@ class RequeueAfter:
 Batch: TypeAlias = CreateAll | DeleteAll
 """Answered with their refusal instead of ending the reconcile, so that it can still write its status."""
 
-Action: TypeAlias = Create | CreateAll | Update | UpdateStatus | Patch | Delete | DeleteAll | RecordEvent | RequeueAfter
+Action: TypeAlias = (
+    Create | CreateAll | Update | UpdateStatus | Patch | Delete | DeleteAll | ConfirmGone | RecordEvent | RequeueAfter
+)

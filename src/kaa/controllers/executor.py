@@ -18,6 +18,7 @@ from kaa.client.view import Informers
 from kaa.controllers.actions import (
     Action,
     Announcement,
+    ConfirmGone,
     Create,
     CreateAll,
     Delete,
@@ -67,6 +68,8 @@ class Executor:
                 await self._delete(action, effects)
             case DeleteAll(objects, announcement):
                 return await self._delete_all(objects, announcement, effects)
+            case ConfirmGone():
+                await self._confirm_gone(action)
             case RecordEvent(obj, type_, reason, message):
                 self._recorder.record(obj, type_, reason, message)
             case RequeueAfter(seconds):
@@ -141,6 +144,16 @@ class Executor:
                 raise
         effects.deleted(obj)
 
+    async def _confirm_gone(self, action: ConfirmGone) -> None:
+        try:
+            found = await self._client.get(action.kind, action.name, action.namespace)
+        except APIError as error:
+            if error.reason != "NotFound":
+                raise
+            return
+        if uid_of(found) == action.uid:
+            raise APIError("Conflict", f"{action.kind} {action.namespace}/{action.name} is still there")
+
     async def _announced(self, announcement: Announcement | None, obj: Object, write: Awaitable[Object]) -> Object:
         try:
             answer = await write
@@ -149,7 +162,7 @@ class Executor:
                 message = announcement.failed.format(name=name_of(obj), error=error.message)
                 self._recorder.record(announcement.regarding, "Warning", announcement.failed_reason, message)
             raise
-        if announcement is not None:
+        if announcement is not None and announcement.done_reason:
             name = name_of(answer) if answer.get("kind") == obj.get("kind") else name_of(obj)
             message = announcement.done.format(name=name)
             self._recorder.record(announcement.regarding, "Normal", announcement.done_reason, message)

@@ -92,6 +92,11 @@ def is_named(volume_class: Object, view: View) -> bool:
     return any(view.by_index(kind, CLASS_USERS, name) for kind in ("PersistentVolumeClaim", "PersistentVolume"))
 
 
+def pods_by_claim() -> Index:
+    """Pods by `namespace/name` of each claim that they mount."""
+    return Index("Pod", POD_CLAIMS, lambda pod: (f"{namespace_of(pod)}/{claim}" for claim in claims_of(pod)))
+
+
 def _claims_of_pod(pod: Object, view: View) -> Iterator[Key]:
     return ((namespace_of(pod), claim) for claim in claims_of(pod))
 
@@ -106,7 +111,7 @@ PVC_PROTECTION = protect(
     "kubernetes.io/pvc-protection",
     is_mounted,
     watches=(Watch("Pod", _claims_of_pod),),
-    indexes=(Index("Pod", POD_CLAIMS, lambda pod: (f"{namespace_of(pod)}/{claim}" for claim in claims_of(pod))),),
+    indexes=(pods_by_claim(),),
 )
 PV_PROTECTION = protect(
     "persistentvolume-protection", "PersistentVolume", "kubernetes.io/pv-protection", is_bound, watches=()

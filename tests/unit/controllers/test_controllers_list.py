@@ -3,13 +3,11 @@
 import importlib
 import pkgutil
 
-from tests.scenarios.test_controllers import Authority
+from tests.scenarios.test_controllers import OPTIONS
 
 import kaa.controllers
-from kaa.controllers import Options, all_controllers, all_programs
+from kaa.controllers import all_controllers, all_programs
 from kaa.controllers.controller import Controller
-
-OPTIONS = Options(root_ca_pem="x", cluster_cidr="10.0.0.0/16", sign_token=str, authority=Authority())
 
 
 def test_every_row_in_the_room_is_listed() -> None:
@@ -30,4 +28,4 @@ def test_names_are_unique() -> None:
     """They appear in logs and metrics."""
     names = [row.name for row in all_controllers(OPTIONS)]
     assert len(names) == len(set(names))
-    assert len(all_programs(OPTIONS)) == 5
+    assert len(all_programs(OPTIONS)) == 6

@@ -29,6 +29,7 @@ from kaa.cri.linux import cgroups
 from kaa.cri.linux.host import read_facts
 from kaa.cri.manifests import this_architecture
 from kaa.cri.records import Records
+from kaa.cri.remotecommand import Session
 from kaa.cri.sandboxes import Sandboxes
 from kaa.cri.snapshots import Snapshots
 from kaa.cri.streaming import StreamingServer
@@ -279,7 +280,11 @@ class Runtime:
             stdout=bool(request.get("stdout")),
             stderr=bool(request.get("stderr")) and not request.get("tty"),
         )
-        return {"url": await self._streaming.url_for_command("exec", container, command)}
+
+        async def serve(session: Session) -> None:
+            await execution.run_in_session(container, command, session, self._clock.uuid())
+
+        return {"url": await self._streaming.url_for_command("exec", command, serve)}
 
     async def attach(self, request: Message) -> Message:
         container = self._containers.running(request.get("container_id", ""))
@@ -291,7 +296,11 @@ class Runtime:
             stdout=bool(request.get("stdout")),
             stderr=bool(request.get("stderr")) and not terminal,
         )
-        return {"url": await self._streaming.url_for_command("attach", container, command)}
+
+        async def serve(session: Session) -> None:
+            await execution.attach(container, command, session)
+
+        return {"url": await self._streaming.url_for_command("attach", command, serve)}
 
     async def port_forward(self, request: Message) -> Message:
         sandbox = self._sandboxes.find(request.get("pod_sandbox_id", ""))

@@ -1,91 +1,88 @@
 """A container runtime without containers: CRI in memory, for simulated nodes and for tests of the kubelet.
 
-Sandboxes, containers and images are entries in dicts; time is the Clock's. What a container does is its `Behaviour`,
-chosen by image name: how long it takes to start, when it exits and with which code, whether its pull fails, what an
-exec in it answers. All of CRI's promises hold: stops and removes may be repeated, unknown ids are NotFound, events
+Sandboxes and containers are entries in dicts; time is the Clock's. What a container does is its `Behaviour`, chosen
+when it is created. All of CRI's promises hold: stops and removes may be repeated, unknown ids are NotFound, events
 are sent in order. `exit` and `lose_sandbox` are what the world does to containers.
+
+What runs in it are timers and the programs of containers; `close` ends them, as the end of a machine does.
 """
 
 import asyncio
-import hashlib
-from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass, field
-from datetime import datetime
+import logging
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING
 
 from kaa.cri.cri import Message, RuntimeFault
+from kaa.cri.simulated_behaviour import KILLED, BehaviourOf, plain_behaviour
+from kaa.cri.simulated_images import SimulatedImages
+from kaa.cri.simulated_program import ContainerLog, Exit, SimulatedContainer, run_program
+from kaa.cri.simulated_state import (
+    Addresses,
+    Container,
+    Sandbox,
+    container_message,
+    log_path,
+    matches,
+    nanoseconds,
+    sandbox_message,
+)
 from kaa.lib.clock import Clock
+
+if TYPE_CHECKING:
+    from kaa.cri.simulated_streams import SimulatedStreams
+
+log = logging.getLogger(__name__)
 
 EVENT_QUEUE_LIMIT = 4096
 """Undelivered events of one listener; one that lags further behind loses the oldest and must list again."""
 
+KILL_TRIES = 5
+"""A program that is cancelled so often and goes on is left to itself, loudly: a coroutine cannot be killed."""
 
-@dataclass(frozen=True, slots=True)
-class Behaviour:
-    """What containers of an image do. `exit_after_seconds` None: run until stopped."""
-
-    start_seconds: float = 0.0
-    exit_after_seconds: float | None = None
-    exit_code: int = 0
-    stop_seconds: float = 0.0
-    stop_exit_code: int = 0
-    pull_seconds: float = 0.0
-    pull_error: RuntimeFault | None = None
-    create_error: RuntimeFault | None = None
-    start_error: RuntimeFault | None = None
-    size_bytes: int = 1_000_000
-    uid: int | None = None
-    exec_answer: Callable[[list[str]], tuple[int, bytes]] = lambda cmd: (0, b"")
-
-
-@dataclass(slots=True)
-class _Sandbox:
-    id: str
-    config: Message
-    ip: str
-    created_at: int
-    handler: str
-    is_ready: bool = True
-
-
-@dataclass(slots=True)
-class _Container:
-    id: str
-    sandbox_id: str
-    config: Message
-    image_ref: str
-    behaviour: Behaviour
-    created_at: int
-    state: str = "CONTAINER_CREATED"
-    started_at: int = 0
-    finished_at: int = 0
-    exit_code: int = 0
-    reason: str = ""
-    timer: asyncio.TimerHandle | None = None
-    ended: asyncio.Event = field(default_factory=asyncio.Event)
+POD_UID_LABEL = "io.kubernetes.pod.uid"
 
 
 class SimulatedRuntime:
-    """RuntimeService and ImageService in one. `behaviours` maps an image name to what its containers do."""
+    """The RuntimeService; its ImageService is `images`.
+
+    Pods get addresses of `pod_cidr`; with "" the network is not ready until the kubelet tells the node's range.
+    `calls`, if given, is where every call that changes something is noted, for tests.
+    """
 
     def __init__(
         self,
         clock: Clock,
-        behaviours: Mapping[str, Behaviour] | None = None,
+        behaviour_of: BehaviourOf = plain_behaviour,
         *,
-        address_prefix: str = "10.244.0.",
-        present_images: tuple[str, ...] = (),
+        pod_cidr: str = "10.244.0.0/24",
+        calls: list[tuple[str, Message]] | None = None,
     ) -> None:
         self.clock = clock
-        self.behaviours: dict[str, Behaviour] = dict(behaviours or {})
-        self.calls: list[tuple[str, Message]] = []
-        self._address_prefix = address_prefix
-        self._next_address = 2
-        self._sandboxes: dict[str, _Sandbox] = {}
-        self._containers: dict[str, _Container] = {}
-        self._images: dict[str, Message] = {}
-        self._listeners: dict[asyncio.Queue[Message], None] = {}  # a set in order
-        for image in present_images:
-            self._add_image(image)
+        self.images = SimulatedImages(clock, behaviour_of)
+        self.behaviour_of = behaviour_of
+        self._calls = calls
+        self._addresses = Addresses(pod_cidr)
+        self._sandboxes: dict[str, Sandbox] = {}
+        self._containers: dict[str, Container] = {}
+        self._listeners: list[asyncio.Queue[Message]] = []
+        self._streams: SimulatedStreams | None = None
+
+    async def close(self) -> None:
+        """Ends all that runs in it; nobody is told."""
+        self._listeners.clear()
+        for container in self._containers.values():
+            self._end(container, KILLED)
+        programs = [c.program for c in self._containers.values() if c.program is not None]
+        for _ in range(KILL_TRIES):
+            if not (alive := [program for program in programs if not program.done()]):
+                break
+            for program in alive:
+                program.cancel()
+            await asyncio.wait(alive, timeout=0)
+        else:
+            log.error("programs of containers that do not end when they are cancelled")
+        if self._streams is not None:
+            await self._streams.close()
 
     # What the world does
 
@@ -95,14 +92,20 @@ class SimulatedRuntime:
 
     def lose_sandbox(self, sandbox_id: str) -> None:
         """The sandbox dies, with all that runs in it."""
-        for container in self._in(sandbox_id):
-            self._end(container, 137)
+        for container in self._in(self._sandboxes[sandbox_id]):
+            self._end(container, KILLED)
         self._sandboxes[sandbox_id].is_ready = False
 
-    def behaviour_of(self, image: str) -> Behaviour:
-        return self.behaviours.get(image, Behaviour())
+    def passes(self, container_id: str, purpose: str) -> bool:
+        """Whether a probe of the container succeeds now."""
+        container = self._containers.get(container_id)
+        if container is None or container.state != "CONTAINER_RUNNING":
+            return False
+        if container.inside is not None and not container.inside.passes(purpose):
+            return False
+        return container.behaviour.passes(purpose, (self._now() - container.started_at) / 1e9)
 
-    # Sandboxes
+    # The runtime as a whole
 
     async def version(self, request: Message) -> Message:
         return {
@@ -113,47 +116,54 @@ class SimulatedRuntime:
         }
 
     async def status(self, request: Message) -> Message:
-        conditions = [{"type": kind, "status": True} for kind in ("RuntimeReady", "NetworkReady")]
+        network: Message = {"type": "NetworkReady", "status": True}
+        if not self._addresses.cidr:
+            network = {"type": "NetworkReady", "status": False, "reason": "NoPodRange", "message": "no pod range yet"}
+        conditions = [{"type": "RuntimeReady", "status": True}, network]
         return {"status": {"conditions": conditions}, "runtime_handlers": [{"name": ""}]}
 
     async def update_runtime_config(self, request: Message) -> Message:
+        pod_cidr = (request["runtime_config"].get("network_config") or {}).get("pod_cidr", "")
+        if pod_cidr and pod_cidr != self._addresses.cidr:
+            self._addresses = Addresses(pod_cidr)
         return {}
 
+    # Sandboxes
+
     async def run_pod_sandbox(self, request: Message) -> Message:
-        self.calls.append(("run_pod_sandbox", request))
+        self._note("run_pod_sandbox", request)
         config = request["config"]
-        sandbox = _Sandbox(self._id(), config, self._address(config), self._now(), request.get("runtime_handler", ""))
+        options = (config.get("linux") or {}).get("security_context", {}).get("namespace_options", {})
+        ip = "" if options.get("network") == "NODE" else self._addresses.take()
+        sandbox = Sandbox(self._id(), config, ip, self._now(), request.get("runtime_handler", ""))
         self._sandboxes[sandbox.id] = sandbox
         return {"pod_sandbox_id": sandbox.id}
 
-    def _address(self, config: Message) -> str:
-        options = (config.get("linux") or {}).get("security_context", {}).get("namespace_options", {})
-        if options.get("network") == "NODE":
-            return ""
-        self._next_address += 1
-        return f"{self._address_prefix}{self._next_address - 1}"
-
     async def stop_pod_sandbox(self, request: Message) -> Message:
-        self.calls.append(("stop_pod_sandbox", request))
+        self._note("stop_pod_sandbox", request)
         sandbox = self._sandboxes.get(request["pod_sandbox_id"])
         if sandbox is not None:
-            for container in self._in(sandbox.id):
-                self._end(container, 137)
+            for container in self._in(sandbox):
+                self._end(container, KILLED)
             sandbox.is_ready = False
+            self._addresses.give_back(sandbox.ip)
         return {}
 
     async def remove_pod_sandbox(self, request: Message) -> Message:
         await self.stop_pod_sandbox(request)
-        for container in list(self._in(request["pod_sandbox_id"])):
-            await self.remove_container({"container_id": container.id})
-        self._sandboxes.pop(request["pod_sandbox_id"], None)
+        sandbox = self._sandboxes.get(request["pod_sandbox_id"])
+        if sandbox is not None:
+            for container in self._in(sandbox):
+                await self.remove_container({"container_id": container.id})
+            del self._sandboxes[sandbox.id]
         return {}
 
     async def pod_sandbox_status(self, request: Message) -> Message:
-        return {"status": self._sandbox_status(self._sandbox(request["pod_sandbox_id"]))}
+        return {"status": sandbox_message(self._sandbox(request["pod_sandbox_id"]))}
 
     async def list_pod_sandbox(self, request: Message) -> Message:
         chosen = request.get("filter") or {}
+        uid = (chosen.get("label_selector") or {}).get(POD_UID_LABEL)
         items = [
             {
                 "id": s.id,
@@ -165,59 +175,82 @@ class SimulatedRuntime:
                 "runtime_handler": s.handler,
             }
             for s in self._sandboxes.values()
+            if uid is None or s.config["metadata"]["uid"] == uid
         ]
-        return {"items": [item for item in items if _matches(item, chosen)]}
+        return {"items": [item for item in items if matches(item, chosen)]}
 
     # Containers
 
     async def create_container(self, request: Message) -> Message:
-        self.calls.append(("create_container", request))
+        self._note("create_container", request)
         sandbox = self._sandbox(request["pod_sandbox_id"])
-        image = request["config"]["image"]["image"]
-        known = self._image(image)
+        config = request["config"]
+        image = config["image"]["image"]
+        known = self.images.find(image)
         if known is None:
             raise RuntimeFault("NotFound", f'failed to resolve image "{image}": not found')
-        behaviour = self.behaviour_of(known["repo_tags"][0])
+        annotations = sandbox.config.get("annotations") or {}
+        behaviour = self.behaviour_of(known["repo_tags"][0], config["metadata"]["name"], annotations)
         if behaviour.create_error is not None:
             raise behaviour.create_error
-        container = _Container(self._id(), sandbox.id, request["config"], known["id"], behaviour, self._now())
+        output = ContainerLog(log_path(sandbox, config), self.clock)
+        container = Container(self._id(), sandbox, config, known["id"], behaviour, self._now(), output)
         self._containers[container.id] = container
         self._tell(container, "CONTAINER_CREATED_EVENT")
         return {"container_id": container.id}
 
     async def start_container(self, request: Message) -> Message:
-        self.calls.append(("start_container", request))
+        self._note("start_container", request)
         container = self._container(request["container_id"])
+        behaviour = container.behaviour
         if container.state != "CONTAINER_CREATED":
             raise RuntimeFault("FailedPrecondition", f"container is in state {container.state}")
-        if container.behaviour.start_seconds:
-            await self.clock.sleep(container.behaviour.start_seconds)
-        if container.behaviour.start_error is not None:
+        if behaviour.start_seconds:
+            await self.clock.sleep(behaviour.start_seconds)
+        if behaviour.start_error is not None:
             self._end(container, 128, "StartError")
-            raise container.behaviour.start_error
+            raise behaviour.start_error
         container.state, container.started_at = "CONTAINER_RUNNING", self._now()
-        if container.behaviour.exit_after_seconds is not None:
-            container.timer = self.clock.call_later(
-                container.behaviour.exit_after_seconds, self._end, container, container.behaviour.exit_code
-            )
+        container.log.write(behaviour.output)
+        if behaviour.exit_after_seconds is not None:
+            ending = (container, behaviour.exit_code, behaviour.exit_reason)
+            container.timer = self.clock.call_later(behaviour.exit_after_seconds, self._end, *ending)
+        if behaviour.program is not None:
+            self._run_program(container)
         self._tell(container, "CONTAINER_STARTED_EVENT")
         return {}
 
+    def _run_program(self, container: Container) -> None:
+        assert container.behaviour.program is not None
+        container.inside = SimulatedContainer(container.config, container.sandbox.config, container.log, self.clock)
+        work = run_program(container.behaviour.program(container.inside), container.log)
+        container.program = asyncio.get_running_loop().create_task(work, name=f"container {container.id[:12]}")
+        container.program.add_done_callback(lambda task: self._program_ended(container, task))
+
+    def _program_ended(self, container: Container, task: "asyncio.Task[Exit]") -> None:
+        # A task that is cancelled before its first step never comes to what makes an exit of it.
+        end = Exit(KILLED) if task.cancelled() else task.result()
+        self._end(container, end.code, end.reason)
+
     async def stop_container(self, request: Message) -> Message:
-        self.calls.append(("stop_container", request))
+        self._note("stop_container", request)
         container = self._containers.get(request["container_id"])
         if container is None or container.state != "CONTAINER_RUNNING":
             return {}
-        grace = float(request.get("timeout", 0))
-        if container.behaviour.stop_seconds > grace:
-            await self._end_within(container, grace)
-            self._end(container, 137, "Error")
+        grace_seconds = float(request.get("timeout", 0))
+        if container.program is not None:
+            container.program.cancel()
+            await self._end_within(container, grace_seconds)
+            self._end(container, KILLED)
+        elif container.behaviour.stop_seconds > grace_seconds:
+            await self._end_within(container, grace_seconds)
+            self._end(container, KILLED)
         else:
             await self._end_within(container, container.behaviour.stop_seconds)
             self._end(container, container.behaviour.stop_exit_code)
         return {}
 
-    async def _end_within(self, container: _Container, seconds: float) -> None:
+    async def _end_within(self, container: Container, seconds: float) -> None:
         """Waits that long, or until the container has ended in another way."""
         if seconds > 0:
             try:
@@ -227,20 +260,21 @@ class SimulatedRuntime:
                 return
 
     async def remove_container(self, request: Message) -> Message:
-        self.calls.append(("remove_container", request))
+        self._note("remove_container", request)
         container = self._containers.get(request["container_id"])
         if container is not None:
-            self._end(container, 137)
+            self._end(container, KILLED)
             del self._containers[container.id]
             self._tell(container, "CONTAINER_DELETED_EVENT")
         return {}
 
     async def list_containers(self, request: Message) -> Message:
         chosen = request.get("filter") or {}
+        uid = (chosen.get("label_selector") or {}).get(POD_UID_LABEL)
         items = [
             {
                 "id": c.id,
-                "pod_sandbox_id": c.sandbox_id,
+                "pod_sandbox_id": c.sandbox.id,
                 "metadata": c.config["metadata"],
                 "image": c.config["image"],
                 "image_ref": c.image_ref,
@@ -251,40 +285,50 @@ class SimulatedRuntime:
                 "image_id": c.image_ref,
             }
             for c in self._containers.values()
+            if uid is None or c.sandbox.config["metadata"]["uid"] == uid
         ]
-        return {"containers": [item for item in items if _matches(item, chosen)]}
+        return {"containers": [item for item in items if matches(item, chosen)]}
 
     async def container_status(self, request: Message) -> Message:
-        return {"status": self._container_status(self._container(request["container_id"]))}
+        return {"status": container_message(self._container(request["container_id"]))}
 
     async def update_container_resources(self, request: Message) -> Message:
         container = self._container(request["container_id"])
-        container.config = {
-            **container.config,
-            "linux": {**container.config.get("linux", {}), "resources": request["linux"]},
-        }
+        linux = {**container.config.get("linux", {}), "resources": request["linux"]}
+        container.config = {**container.config, "linux": linux}
         return {}
 
     async def reopen_container_log(self, request: Message) -> Message:
-        self._container(request["container_id"])
+        self._container(request["container_id"])  # its log is opened for each line anyway
         return {}
 
     async def exec_sync(self, request: Message) -> Message:
-        self.calls.append(("exec_sync", request))
-        container = self._container(request["container_id"])
-        if container.state != "CONTAINER_RUNNING":
-            raise RuntimeFault("FailedPrecondition", "container is not running")
+        self._note("exec_sync", request)
+        container = self._running(request["container_id"])
         exit_code, output = container.behaviour.exec_answer(list(request["cmd"]))
         return {"stdout": output, "stderr": b"", "exit_code": exit_code}
 
     async def exec(self, request: Message) -> Message:
-        raise RuntimeFault("Unimplemented", "a simulated container has no streams")
+        self._note("exec", request)
+        container = self._running(request["container_id"])
+        return {"url": await self._open_streams().exec_url(request, container.behaviour)}
 
     async def attach(self, request: Message) -> Message:
-        raise RuntimeFault("Unimplemented", "a simulated container has no streams")
+        container = self._running(request["container_id"])
+        return {"url": await self._open_streams().attach_url(request, container.log, container.ended)}
 
     async def port_forward(self, request: Message) -> Message:
         raise RuntimeFault("Unimplemented", "a simulated pod has no ports")
+
+    def _open_streams(self) -> "SimulatedStreams":
+        if self._streams is None:
+            # What speaks SPDY and WebSocket is loaded, and listens, only where somebody comes for it.
+            from kaa.cri.simulated_streams import SimulatedStreams
+
+            self._streams = SimulatedStreams(self.clock)
+        return self._streams
+
+    # Statistics and events
 
     async def container_stats(self, request: Message) -> Message:
         return {"stats": self._stats(self._container(request["container_id"]))}
@@ -301,147 +345,18 @@ class SimulatedRuntime:
 
     async def get_container_events(self, request: Message) -> AsyncIterator[Message]:
         queue: asyncio.Queue[Message] = asyncio.Queue(EVENT_QUEUE_LIMIT)
-        self._listeners[queue] = None
+        self._listeners.append(queue)
         try:
             while True:
                 yield await queue.get()
         finally:
-            del self._listeners[queue]
+            if queue in self._listeners:
+                self._listeners.remove(queue)
 
-    # Images
-
-    async def list_images(self, request: Message) -> Message:
-        return {"images": list({image["id"]: image for image in self._images.values()}.values())}
-
-    async def image_status(self, request: Message) -> Message:
-        image = self._image(request["image"]["image"])
-        return {"image": image} if image is not None else {}
-
-    async def pull_image(self, request: Message) -> Message:
-        self.calls.append(("pull_image", request))
-        name = request["image"]["image"]
-        behaviour = self.behaviour_of(name)
-        if behaviour.pull_seconds:
-            await self.clock.sleep(behaviour.pull_seconds)
-        if behaviour.pull_error is not None:
-            raise behaviour.pull_error
-        return {"image_ref": self._add_image(name)["id"]}
-
-    async def remove_image(self, request: Message) -> Message:
-        self.calls.append(("remove_image", request))
-        gone = self._image(request["image"]["image"])
-        if gone is not None:
-            self._images = {name: image for name, image in self._images.items() if image["id"] != gone["id"]}
-        return {}
-
-    async def image_fs_info(self, request: Message) -> Message:
-        used = sum(image["size"] for image in self._images.values())
-        filesystem = {
-            "timestamp": self._now(),
-            "fs_id": {"mountpoint": "/"},
-            "used_bytes": {"value": used},
-            "inodes_used": {"value": len(self._images)},
-        }
-        return {"image_filesystems": [filesystem], "container_filesystems": [filesystem]}
-
-    # Inside
-
-    def _add_image(self, name: str) -> Message:
-        digest = "sha256:" + hashlib.sha256(name.encode()).hexdigest()
-        behaviour = self.behaviour_of(name)
-        image: Message = {
-            "id": digest,
-            "repo_tags": [name],
-            "repo_digests": [f"{name.partition(':')[0]}@{digest}"],
-            "size": behaviour.size_bytes,
-        }
-        if behaviour.uid is not None:
-            image["uid"] = {"value": behaviour.uid}
-        self._images[name] = image
-        return image
-
-    def _image(self, reference: str) -> Message | None:
-        by_name = self._images.get(reference)
-        return by_name or next((image for image in self._images.values() if image["id"] == reference), None)
-
-    def _sandbox(self, sandbox_id: str) -> _Sandbox:
-        if sandbox_id not in self._sandboxes:
-            raise RuntimeFault("NotFound", f'an error occurred when try to find sandbox "{sandbox_id}": not found')
-        return self._sandboxes[sandbox_id]
-
-    def _container(self, container_id: str) -> _Container:
-        if container_id not in self._containers:
-            raise RuntimeFault("NotFound", f'an error occurred when try to find container "{container_id}": not found')
-        return self._containers[container_id]
-
-    def _in(self, sandbox_id: str) -> list[_Container]:
-        return [container for container in self._containers.values() if container.sandbox_id == sandbox_id]
-
-    def _end(self, container: _Container, exit_code: int, reason: str = "") -> None:
-        """Twice is once: a container ends with the first exit code."""
-        if container.timer is not None:
-            container.timer.cancel()
-        if container.state == "CONTAINER_EXITED":
-            return
-        container.state, container.finished_at = "CONTAINER_EXITED", self._now()
-        container.exit_code, container.reason = exit_code, reason or ("Completed" if exit_code == 0 else "Error")
-        container.ended.set()
-        self._tell(container, "CONTAINER_STOPPED_EVENT")
-
-    def _tell(self, container: _Container, kind: str) -> None:
-        sandbox = self._sandboxes.get(container.sandbox_id)
-        event: Message = {
-            "container_id": container.id,
-            "container_event_type": kind,
-            "created_at": self._now(),
-            "containers_statuses": [self._container_status(other) for other in self._in(container.sandbox_id)],
-        }
-        if sandbox is not None:
-            event["pod_sandbox_status"] = self._sandbox_status(sandbox)
-        for queue in self._listeners:
-            if queue.full():
-                queue.get_nowait()
-            queue.put_nowait(event)
-
-    def _sandbox_status(self, sandbox: _Sandbox) -> Message:
-        linux = sandbox.config.get("linux") or {}
-        return {
-            "id": sandbox.id,
-            "metadata": sandbox.config["metadata"],
-            "state": "SANDBOX_READY" if sandbox.is_ready else "SANDBOX_NOTREADY",
-            "created_at": sandbox.created_at,
-            "network": {"ip": sandbox.ip if sandbox.is_ready else ""},
-            "linux": {"namespaces": {"options": linux.get("security_context", {}).get("namespace_options", {})}},
-            "labels": sandbox.config.get("labels") or {},
-            "annotations": sandbox.config.get("annotations") or {},
-            "runtime_handler": sandbox.handler,
-        }
-
-    def _container_status(self, container: _Container) -> Message:
-        config = container.config
-        sandbox = self._sandboxes.get(container.sandbox_id)
-        directory = sandbox.config.get("log_directory", "") if sandbox else ""
-        return {
-            "id": container.id,
-            "metadata": config["metadata"],
-            "state": container.state,
-            "created_at": container.created_at,
-            "started_at": container.started_at,
-            "finished_at": container.finished_at,
-            "exit_code": container.exit_code,
-            "image": config["image"],
-            "image_ref": container.image_ref,
-            "image_id": container.image_ref,
-            "reason": container.reason,
-            "labels": config.get("labels") or {},
-            "annotations": config.get("annotations") or {},
-            "mounts": config.get("mounts") or [],
-            "log_path": f"{directory}/{config.get('log_path', '')}",
-        }
-
-    def _stats(self, container: _Container) -> Message:
+    def _stats(self, container: Container) -> Message:
         now = self._now()
-        running = (now - container.started_at) if container.state == "CONTAINER_RUNNING" else 0
+        running_for = (now - container.started_at) if container.state == "CONTAINER_RUNNING" else 0
+        used = int(running_for * container.behaviour.cpu_millicores / 1000)
         return {
             "attributes": {
                 "id": container.id,
@@ -449,38 +364,75 @@ class SimulatedRuntime:
                 "labels": container.config.get("labels") or {},
                 "annotations": container.config.get("annotations") or {},
             },
-            "cpu": {"timestamp": now, "usage_core_nano_seconds": {"value": running // 1000}},
-            "memory": {"timestamp": now, "working_set_bytes": {"value": 1_000_000}},
+            "cpu": {"timestamp": now, "usage_core_nano_seconds": {"value": used}},
+            "memory": {"timestamp": now, "working_set_bytes": {"value": container.behaviour.memory_bytes}},
         }
 
-    def _sandbox_stats(self, sandbox: _Sandbox) -> Message:
+    def _sandbox_stats(self, sandbox: Sandbox) -> Message:
         return {
             "attributes": {
                 "id": sandbox.id,
                 "metadata": sandbox.config["metadata"],
                 "labels": sandbox.config.get("labels") or {},
             },
-            "linux": {"containers": [self._stats(container) for container in self._in(sandbox.id)]},
+            "linux": {"containers": [self._stats(container) for container in self._in(sandbox)]},
         }
 
+    # Inside
+
+    def _sandbox(self, sandbox_id: str) -> Sandbox:
+        if sandbox_id not in self._sandboxes:
+            raise RuntimeFault("NotFound", f'an error occurred when try to find sandbox "{sandbox_id}": not found')
+        return self._sandboxes[sandbox_id]
+
+    def _container(self, container_id: str) -> Container:
+        if container_id not in self._containers:
+            raise RuntimeFault("NotFound", f'an error occurred when try to find container "{container_id}": not found')
+        return self._containers[container_id]
+
+    def _running(self, container_id: str) -> Container:
+        container = self._container(container_id)
+        if container.state != "CONTAINER_RUNNING":
+            raise RuntimeFault("FailedPrecondition", "container is not running")
+        return container
+
+    def _in(self, sandbox: Sandbox) -> list[Container]:
+        return [container for container in self._containers.values() if container.sandbox is sandbox]
+
+    def _end(self, container: Container, exit_code: int, reason: str = "") -> None:
+        """Twice is once: a container ends with the first exit code."""
+        if container.state == "CONTAINER_EXITED":
+            return
+        container.state, container.finished_at = "CONTAINER_EXITED", self._now()
+        container.exit_code, container.reason = exit_code, reason or ("Completed" if exit_code == 0 else "Error")
+        if container.timer is not None:
+            container.timer.cancel()
+        if container.program is not None:
+            container.program.cancel()
+        container.ended.set()
+        self._tell(container, "CONTAINER_STOPPED_EVENT")
+
+    def _tell(self, container: Container, kind: str) -> None:
+        if not self._listeners:
+            return
+        event: Message = {
+            "container_id": container.id,
+            "container_event_type": kind,
+            "created_at": self._now(),
+            "containers_statuses": [container_message(other) for other in self._in(container.sandbox)],
+            "pod_sandbox_status": sandbox_message(container.sandbox),
+        }
+        for queue in self._listeners:
+            if queue.full():
+                queue.get_nowait()
+            queue.put_nowait(event)
+
+    def _note(self, call: str, request: Message) -> None:
+        if self._calls is not None:
+            self._calls.append((call, request))
+
     def _now(self) -> int:
-        return _nanoseconds(self.clock.now())
+        return nanoseconds(self.clock.now())
 
     def _id(self) -> str:
         return self.clock.random.getrandbits(256).to_bytes(32, "big").hex()
-
-
-def _nanoseconds(moment: datetime) -> int:
-    return int(moment.timestamp() * 1_000_000) * 1000
-
-
-def _matches(item: Message, chosen: Message) -> bool:
-    """CRI's filters: every criterion that is given."""
-    if chosen.get("id") and chosen["id"] != item["id"]:
-        return False
-    if chosen.get("state") and chosen["state"].get("state") != item["state"]:
-        return False
-    if chosen.get("pod_sandbox_id") and chosen["pod_sandbox_id"] != item.get("pod_sandbox_id"):
-        return False
-    wanted: Mapping[str, str] = chosen.get("label_selector") or {}
-    return all(item["labels"].get(key) == value for key, value in wanted.items())

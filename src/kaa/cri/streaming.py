@@ -14,8 +14,7 @@ from dataclasses import dataclass, field
 
 from aiohttp import web
 
-from kaa.cri import execution, port_forward
-from kaa.cri.containers import Container
+from kaa.cri import port_forward
 from kaa.cri.cri import RuntimeFault
 from kaa.cri.execution import Command
 from kaa.cri.pipes import SocketPipe, WebSocketPipe
@@ -47,14 +46,20 @@ MESSAGE_LIMIT_BYTES = 4 * 1024 * 1024
 """The largest WebSocket message taken."""
 
 
+Serve = Callable[[Session], Awaitable[None]]
+
+
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What a token allows: a command in a container, attaching to it (no arguments), or ports of a pod."""
+    """What a token allows: a command in a container, attaching to it (no arguments), or ports of a pod.
+
+    `serve` does what was asked for with the client's session; it raises RuntimeFault if it cannot.
+    """
 
     kind: str  # exec, attach, portforward
     expires: float  # on the monotonic clock
     command: Command = field(default_factory=lambda: Command(()))
-    container: Container | None = None
+    serve: Serve | None = None
     netns_path: str = ""
     sandbox_id: str = ""
 
@@ -82,8 +87,8 @@ class StreamingServer:
             finally:
                 await runner.cleanup()
 
-    async def url_for_command(self, kind: str, container: Container, command: Command) -> str:
-        return await self._url(Grant(kind, self._expiry(), command, container))
+    async def url_for_command(self, kind: str, command: Command, serve: Serve) -> str:
+        return await self._url(Grant(kind, self._expiry(), command, serve))
 
     async def url_for_ports(self, netns_path: str, sandbox_id: str) -> str:
         return await self._url(Grant("portforward", self._expiry(), netns_path=netns_path, sandbox_id=sandbox_id))
@@ -142,12 +147,9 @@ class StreamingServer:
         return HIJACKED
 
     async def _serve(self, grant: Grant, session: Session) -> None:
-        assert grant.container is not None
+        assert grant.serve is not None
         try:
-            if grant.kind == "exec":
-                await execution.run_in_session(grant.container, grant.command, session, self._clock.uuid())
-            else:
-                await execution.attach(grant.container, grant.command, session)
+            await grant.serve(session)
         except RuntimeFault as e:
             await session.finish(failure(e.message))
 

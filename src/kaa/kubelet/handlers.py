@@ -7,12 +7,13 @@ They run in the node's network namespace, as upstream's, and ask the pod's own a
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 import aiohttp
 
 from kaa.api.objects import Object
 from kaa.cri.cri import Message, RuntimeFault, RuntimeService
+from kaa.kubelet.pod_actions import ProbeKind
 from kaa.lib.clock import Clock
 
 MAX_OUTPUT_BYTES = 10 * 1024
@@ -45,9 +46,42 @@ class Target:
 
 Handler = Callable[[RuntimeService, Target, Object, float], Awaitable[Result]]
 
+Purpose = Literal["startup", "liveness", "readiness", "postStart", "preStop"]
+
+PROBE_FIELDS: dict[ProbeKind, str] = {
+    "startup": "startupProbe",
+    "liveness": "livenessProbe",
+    "readiness": "readinessProbe",
+}
+
+
+class Handlers(Protocol):
+    """Which probes a container has, and how they and its hooks reach it."""
+
+    def probe(self, pod: Object, container: Object, kind: ProbeKind) -> Object | None:
+        """The container's probe of that kind, if it has one."""
+        ...
+
+    async def run(self, purpose: Purpose, target: Target, spec: Object, timeout_seconds: float) -> Result:
+        """`spec` is a probe or a lifecycle handler: exactly one of the fields of HANDLERS."""
+        ...
+
+
+class NodeHandlers:
+    """From the node's network namespace, and by the runtime's exec."""
+
+    def __init__(self, runtime: RuntimeService) -> None:
+        self._runtime = runtime
+
+    def probe(self, pod: Object, container: Object, kind: ProbeKind) -> Object | None:
+        return container.get(PROBE_FIELDS[kind])
+
+    async def run(self, purpose: Purpose, target: Target, spec: Object, timeout_seconds: float) -> Result:
+        return await run_handler(self._runtime, target, spec, timeout_seconds)
+
 
 async def run_handler(runtime: RuntimeService, target: Target, spec: Object, timeout_seconds: float) -> Result:
-    """`spec` is a probe or lifecycle handler: exactly one of the fields of HANDLERS."""
+    """Carries out what the spec names."""
     for name, handler in HANDLERS.items():
         if name in spec:
             return await handler(runtime, target, spec[name] or {}, timeout_seconds)
@@ -156,10 +190,10 @@ HANDLERS: dict[str, Handler] = {"exec": run_exec, "httpGet": run_http, "tcpSocke
 
 
 async def run_hook(
-    clock: Clock, runtime: RuntimeService, target: Target, spec: Object, timeout_seconds: float
+    clock: Clock, handlers: Handlers, purpose: Purpose, target: Target, spec: Object, timeout_seconds: float
 ) -> Result:
     """A lifecycle hook: a handler, or a sleep."""
     if sleep := spec.get("sleep"):
         await clock.sleep(min(float(sleep["seconds"]), timeout_seconds))
         return Result("success")
-    return await run_handler(runtime, target, spec, timeout_seconds)
+    return await handlers.run(purpose, target, spec, timeout_seconds)

@@ -19,6 +19,7 @@ from kaa.kubelet import pod_runtime
 from kaa.kubelet.admission import refusal
 from kaa.kubelet.container_config import NodeFacts
 from kaa.kubelet.dns_config import Resolver, parse_resolv_conf
+from kaa.kubelet.host import Host, LinuxHost
 from kaa.kubelet.images import ImagePuller
 from kaa.kubelet.machinery import Machinery
 from kaa.kubelet.node_agent import NodeAgent
@@ -32,8 +33,7 @@ from kaa.kubelet.probes import Prober
 from kaa.kubelet.runtime_view import RuntimeView
 from kaa.kubelet.status_manager import WRITERS, StatusManager
 from kaa.kubelet.upkeep import collect_images, evict_pods, rotate_logs
-from kaa.kubelet.volume_manager import LinuxMounts, VolumeManager
-from kaa.kubelet.volumes.volume import Mounts
+from kaa.kubelet.volume_manager import VolumeManager
 from kaa.lib.clock import Clock
 
 log = logging.getLogger(__name__)
@@ -52,26 +52,28 @@ class Kubelet:
         images: ImageService,
         clock: Clock,
         options: KubeletOptions,
-        mounts: Mounts | None = None,
+        host: Host | None = None,
     ) -> None:
+        """`host` None: the machine that this process runs on."""
         self.client = client
         self.runtime = runtime
         self.images = images
         self.clock = clock
         self.options = options
+        self.host = host if host is not None else LinuxHost()
         options.root_dir.mkdir(parents=True, exist_ok=True)
         options.logs.mkdir(parents=True, exist_ok=True)
         self.pods = Informer(client, "Pod", clock, field_selector=f"spec.nodeName={options.node_name}")
         self.services = Informer(client, "Service", clock)
         self.nodes = Informer(client, "Node", clock, field_selector=f"metadata.name={options.node_name}")
-        self.node_agent = NodeAgent(client, runtime, images, self.nodes, clock, options)
+        self.node_agent = NodeAgent(client, runtime, images, self.nodes, clock, options, self.host)
         self.view = RuntimeView(runtime)
         self.workers: dict[str, PodWorker] = {}
         self._objects = ObjectSource(client, clock)
         self._recorder = EventRecorder(client, clock, "kubelet", options.node_name)
         self._events = PodEvents(self._recorder)
         self._status = StatusManager(client, self.pods, clock)
-        self._volumes = VolumeManager(options.root_dir, client, self._objects, mounts or LinuxMounts(), clock)
+        self._volumes = VolumeManager(options.root_dir, client, self._objects, self.host.mounts, clock, self.host.files)
         self._outline: dict[str, frozenset[tuple[str, str]]] = {}
         self._has_events = True
 
@@ -108,8 +110,10 @@ class Kubelet:
     def _start_upkeep(self, group: asyncio.TaskGroup) -> None:
         root = self.options.root_dir
         group.create_task(rotate_logs(self.runtime, self.clock, self.workers.values), name="log rotation")
-        group.create_task(collect_images(self.runtime, self.images, self.clock, root), name="image collection")
-        group.create_task(evict_pods(self.runtime, self.clock, root, self.workers.values), name="eviction")
+        group.create_task(
+            collect_images(self.runtime, self.images, self.clock, self.host, root), name="image collection"
+        )
+        group.create_task(evict_pods(self.runtime, self.clock, self.host, root, self.workers.values), name="eviction")
 
     async def _machinery(self, group: asyncio.TaskGroup) -> Machinery:
         options = self.options
@@ -122,6 +126,7 @@ class Kubelet:
             memory_capacity_bytes=self.node_agent.memory_bytes,
             pod_log_dir=options.logs,
         )
+        handlers = self.host.handlers(self.runtime)
         return Machinery(
             runtime=self.runtime,
             runtime_name=version["runtime_name"],
@@ -131,7 +136,8 @@ class Kubelet:
             objects=self._objects,
             services=self.services,
             status=self._status,
-            prober=Prober(self.runtime, self._events, self.clock, group, self.wake, options.node_ip),
+            handlers=handlers,
+            prober=Prober(handlers, self._events, self.clock, group, self.wake, options.node_ip),
             events=self._events,
             clock=self.clock,
             options=options,
@@ -210,11 +216,11 @@ class Kubelet:
         while True:
             try:
                 outline = await self.view.outline()
-                for uid in outline.keys() | self._outline.keys():
+                for uid in {**outline, **self._outline}:
                     if outline.get(uid) != self._outline.get(uid):
                         self.wake(uid)
                 self._outline = outline
-                for uid in outline.keys() - self.workers.keys():
+                for uid in [uid for uid in outline if uid not in self.workers]:
                     orphan = PodWorker(machinery, unknown_pod(await self.view.pod(uid)))
                     log.info("ending pod %s, which the API does not have on this node", uid)
                     self._start_worker(orphan, group)

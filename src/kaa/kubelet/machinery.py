@@ -11,6 +11,7 @@ from kaa.cri.cri import RuntimeService
 from kaa.kubelet.container_config import NodeFacts
 from kaa.kubelet.delays import RESTART_BACKOFF, DelayTable
 from kaa.kubelet.environment import Objects
+from kaa.kubelet.handlers import Handlers
 from kaa.kubelet.images import ImagePuller
 from kaa.kubelet.options import KubeletOptions
 from kaa.kubelet.pod_events import PodEvents
@@ -37,6 +38,7 @@ class Machinery:
     services: Informer
     status: StatusManager
     prober: Prober
+    handlers: Handlers
     events: PodEvents
     clock: Clock
     options: KubeletOptions

@@ -15,7 +15,8 @@ from kaa.client.informer import Informer
 from kaa.client.rest import Client
 from kaa.client.transport import TransportError
 from kaa.cri.cri import ImageService, Message, RuntimeFault, RuntimeService
-from kaa.kubelet.node_status import machine_facts, new_node, node_labels, node_status
+from kaa.kubelet.host import Host
+from kaa.kubelet.node_status import new_node, node_labels, node_status
 from kaa.kubelet.options import KubeletOptions
 from kaa.lib.backoff import Backoff
 from kaa.lib.clock import Clock, rfc3339_micro
@@ -41,6 +42,7 @@ class NodeAgent:
         nodes: Informer,
         clock: Clock,
         options: KubeletOptions,
+        host: Host,
     ) -> None:
         self._client = client
         self._runtime = runtime
@@ -48,10 +50,11 @@ class NodeAgent:
         self._nodes = nodes
         self._clock = clock
         self._options = options
+        self._host = host
         self._reported: Object = {}
         self._reported_at = float("-inf")
         self._was_ready = False
-        self._facts = machine_facts(options.root_dir)
+        self._facts = host.facts(options.root_dir)
         self._known: Object = new_node(options, self._facts)
 
     @property
@@ -91,7 +94,7 @@ class NodeAgent:
 
     async def report(self) -> None:
         """Writes the status if it has changed, or was last written long ago."""
-        self._facts = machine_facts(self._options.root_dir)
+        self._facts = self._host.facts(self._options.root_dir)
         old = self.node().get("status") or {}
         status = node_status(
             self._options,

@@ -187,7 +187,8 @@ async def _post_start(
     target = Target(container_id, container, ip)
     # Upstream gives the hook no limit of its own; a container's grace period is what it would get when stopped.
     limit_seconds = float(grace_seconds(pod) or 1)
-    result = await unless(ending, run_hook(machinery.clock, machinery.runtime, target, dict(hook), limit_seconds))
+    running = run_hook(machinery.clock, machinery.handlers, "postStart", target, dict(hook), limit_seconds)
+    result = await unless(ending, running)
     if result.succeeded:
         return
     message = f"PostStartHook failed: {result.output}" if result.output else "PostStartHook failed"

@@ -3,12 +3,11 @@
 import asyncio
 
 from kaa.api.objects import Object
-from kaa.kubelet.handlers import Target, run_hook
+from kaa.kubelet.handlers import PROBE_FIELDS, Target, run_hook
 from kaa.kubelet.machinery import Machinery
 from kaa.kubelet.pod_actions import ProbeKind, stop_waves
 from kaa.kubelet.pod_runtime import PodRuntime, RuntimeContainer
 from kaa.kubelet.pod_spec import container_named, grace_seconds
-from kaa.kubelet.probes import FIELDS
 
 MIN_GRACE_SECONDS = 2
 """Given to every container, so that one that ends at once on SIGTERM is not killed instead."""
@@ -49,7 +48,7 @@ async def _pre_stop(machinery: Machinery, pod: Object, container: RuntimeContain
         return
     ip = (pod.get("status") or {}).get("podIP") or machinery.options.node_ip
     target = Target(container.id, named[1], ip)
-    result = await run_hook(machinery.clock, machinery.runtime, target, hook, float(grace))
+    result = await run_hook(machinery.clock, machinery.handlers, "preStop", target, hook, float(grace))
     if not result.succeeded:
         text = f"PreStopHook failed: {result.output}" if result.output else "PreStopHook failed"
         machinery.events.container(pod, container.name, "Warning", "FailedPreStopHook", text)
@@ -59,7 +58,7 @@ def kill_grace(pod: Object, name: str, probe: ProbeKind | None) -> int:
     """A failed probe's own terminationGracePeriodSeconds wins over the pod's."""
     named = container_named(pod, name)
     if probe is not None and named is not None:
-        own = (named[1].get(FIELDS[probe]) or {}).get("terminationGracePeriodSeconds")
+        own = (named[1].get(PROBE_FIELDS[probe]) or {}).get("terminationGracePeriodSeconds")
         if own is not None:
             return int(own)
     return grace_seconds(pod)

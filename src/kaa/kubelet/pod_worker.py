@@ -271,7 +271,7 @@ class PodWorker:
         machinery.prober.forget(self.uid)
         machinery.images.forget(self.uid)
         machinery.volumes.unmount(self.uid)
-        for name in {container.name for container in self.seen.containers}:
+        for name in dict.fromkeys(container.name for container in self.seen.containers):
             machinery.delays.forget((self.uid, name))
         if not (self._removed or is_being_deleted(self.pod)):
             return  # finished: its containers stay for their logs until it is deleted

@@ -11,15 +11,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from kaa.api.objects import Object
-from kaa.cri.cri import RuntimeService
-from kaa.kubelet.handlers import Result, Target, run_handler
+from kaa.kubelet.handlers import PROBE_FIELDS, Handlers, Result, Target
 from kaa.kubelet.pod_actions import Health, ProbeKind
 from kaa.kubelet.pod_events import PodEvents
 from kaa.kubelet.pod_runtime import PodRuntime, RuntimeContainer
 from kaa.kubelet.pod_spec import app_containers, sidecars
 from kaa.lib.clock import Clock
-
-FIELDS: dict[ProbeKind, str] = {"startup": "startupProbe", "liveness": "livenessProbe", "readiness": "readinessProbe"}
 
 KILLING: tuple[ProbeKind, ...] = ("startup", "liveness")
 """Probes whose failure ends the container."""
@@ -66,7 +63,7 @@ class Prober:
 
     def __init__(
         self,
-        runtime: RuntimeService,
+        handlers: Handlers,
         events: PodEvents,
         clock: Clock,
         group: asyncio.TaskGroup,
@@ -74,7 +71,7 @@ class Prober:
         host_ip: str,
     ) -> None:
         self._host_ip = host_ip
-        self._runtime = runtime
+        self._handlers = handlers
         self._events = events
         self._clock = clock
         self._group = group
@@ -89,7 +86,8 @@ class Prober:
         uid = pod["metadata"]["uid"]
         watched = self._watched.setdefault(uid, {})
         running = {c.name: c for c in reversed(seen.containers) if c.is_running}
-        for gone in watched.keys() - {c.id for c in running.values()}:
+        alive = {c.id for c in running.values()}
+        for gone in [container_id for container_id in watched if container_id not in alive]:
             self._end(watched.pop(gone))
         for container in (*app_containers(pod), *sidecars(pod)):
             found = running.get(container["name"])
@@ -125,10 +123,10 @@ class Prober:
 
     def _start(self, pod: Object, container: Object, running: RuntimeContainer, seen: PodRuntime) -> _Watched:
         entry = _Watched()
-        if not container.get("startupProbe"):
+        if self._handlers.probe(pod, container, "startup") is None:
             entry.started.set()
-        for kind, name in FIELDS.items():
-            if probe := container.get(name):
+        for kind in PROBE_FIELDS:
+            if (probe := self._handlers.probe(pod, container, kind)) is not None:
                 entry.verdicts[kind] = initial(kind)
                 entry.tasks[kind] = self._group.create_task(
                     self._run(pod, container, running, seen, kind, probe, entry),
@@ -158,7 +156,7 @@ class Prober:
         target = Target(running.id, container, ip)
         uid = pod["metadata"]["uid"]
         while True:
-            result = await self._ask(target, probe)
+            result = await self._ask(kind, target, probe)
             if result.outcome != "success":
                 self._tell(pod, container, kind, result)
             if result.outcome != "error":
@@ -173,9 +171,9 @@ class Prober:
                     self._on_change(uid)
             await self._clock.sleep(float(probe.get("periodSeconds") or 10))
 
-    async def _ask(self, target: Target, probe: Object) -> Result:
+    async def _ask(self, kind: ProbeKind, target: Target, probe: Object) -> Result:
         for _ in range(ERROR_TRIES):
-            result = await run_handler(self._runtime, target, probe, float(probe.get("timeoutSeconds") or 1))
+            result = await self._handlers.run(kind, target, probe, float(probe.get("timeoutSeconds") or 1))
             if result.outcome != "error":
                 break
         return result

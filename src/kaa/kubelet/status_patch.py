@@ -12,7 +12,7 @@ MERGE_KEYS = {"conditions": "type", "podIPs": "ip", "hostIPs": "ip"}
 def status_patch(old: Object, new: Object) -> Object:
     """Empty when there is nothing to change."""
     patch: Object = {}
-    for field in old.keys() | new.keys():
+    for field in {**old, **new}:
         before, after = old.get(field), new.get(field)
         if before == after:
             continue

@@ -1,14 +1,14 @@
 """The node's housekeeping: log rotation, image garbage collection, eviction. Each looks from time to time and acts."""
 
 import logging
-import os
 from collections.abc import Callable, Iterable
 from datetime import datetime
 from pathlib import Path
 
 from kaa.cri.cri import ImageService, RuntimeFault, RuntimeService
 from kaa.kubelet import eviction, image_garbage, log_rotation
-from kaa.kubelet.node_status import machine_facts, pressures
+from kaa.kubelet.host import Host
+from kaa.kubelet.node_status import MachineFacts, pressures
 from kaa.kubelet.pod_runtime import POD_UID_LABEL
 from kaa.kubelet.pod_worker import PodWorker
 from kaa.lib.clock import Clock
@@ -29,20 +29,23 @@ async def rotate_logs(runtime: RuntimeService, clock: Clock, workers: Workers) -
                 log.warning("log of container %s not rotated: %s", container.name, error)
 
 
-async def collect_images(runtime: RuntimeService, images: ImageService, clock: Clock, root: Path) -> None:
+async def collect_images(runtime: RuntimeService, images: ImageService, clock: Clock, host: Host, root: Path) -> None:
     last_used: dict[str, datetime] = {}
     while True:
         await clock.sleep(image_garbage.CHECK_SECONDS)
         try:
-            await _collect_images_once(runtime, images, clock, root, last_used)
+            await _collect_images_once(runtime, images, clock.now(), host.facts(root), last_used)
         except (RuntimeFault, OSError) as error:
             log.warning("images not collected: %s", error)
 
 
 async def _collect_images_once(
-    runtime: RuntimeService, images: ImageService, clock: Clock, root: Path, last_used: dict[str, datetime]
+    runtime: RuntimeService,
+    images: ImageService,
+    now: datetime,
+    facts: MachineFacts,
+    last_used: dict[str, datetime],
 ) -> None:
-    now = clock.now()
     present = (await images.list_images({})).get("images") or []
     containers = (await runtime.list_containers({})).get("containers") or []
     in_use = {c.get(field, "") for c in containers for field in ("image_ref", "image_id")}
@@ -54,18 +57,17 @@ async def _collect_images_once(
         last_used.setdefault(image["id"], now)
     for gone in last_used.keys() - {image["id"] for image in present}:
         del last_used[gone]
-    disk = os.statvfs(root)
-    size, available = disk.f_blocks * disk.f_frsize, disk.f_bavail * disk.f_frsize
+    size, available = facts.disk_bytes, facts.disk_available_bytes
     for image_id in image_garbage.images_to_remove(present, in_use, last_used, size, available, now):
         log.info("removing unused image %s: the disk is filling up", image_id)
         await images.remove_image({"image": {"image": image_id}})
 
 
-async def evict_pods(runtime: RuntimeService, clock: Clock, root: Path, workers: Workers) -> None:
+async def evict_pods(runtime: RuntimeService, clock: Clock, host: Host, root: Path, workers: Workers) -> None:
     """Ends at most one pod a look, so that what it frees is seen before the next one is chosen."""
     while True:
         await clock.sleep(eviction.CHECK_SECONDS)
-        pressing = pressures(machine_facts(root))
+        pressing = pressures(host.facts(root))
         resource = next((name for kind, name in eviction.RESOURCES.items() if pressing[kind]), None)
         if resource is None:
             continue

@@ -45,12 +45,15 @@ class MountedVolumes:
 
 
 class VolumeManager:
-    def __init__(self, root: Path, client: Client, objects: Objects, mounts: Mounts, clock: Clock) -> None:
+    def __init__(
+        self, root: Path, client: Client, objects: Objects, mounts: Mounts, clock: Clock, node_files: Path = Path("/")
+    ) -> None:
         self._root = root
         self._client = client
         self._objects = objects
         self._mounts = mounts
         self._clock = clock
+        self._node_files = node_files
         self._tokens = TokenSource(client, clock)
 
     def pod_directory(self, uid: str) -> Path:
@@ -85,6 +88,7 @@ class VolumeManager:
             tokens=self._tokens,
             mounts=self._mounts,
             clock=self._clock,
+            node_files=self._node_files,
         )
         return await row.mount(request)
 

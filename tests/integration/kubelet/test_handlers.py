@@ -8,7 +8,7 @@ import pytest
 from aiohttp import web
 
 from kaa.cri.simulated import SimulatedRuntime
-from kaa.kubelet.handlers import Result, Target, run_handler, run_hook
+from kaa.kubelet.handlers import NodeHandlers, Result, Target, run_handler, run_hook
 from kaa.lib.clock import WallClock
 
 
@@ -109,6 +109,6 @@ async def test_sleep_hook_is_cut_short_by_the_grace_period() -> None:
     """preStop's sleep never outlasts what is left to the container."""
     clock = WallClock()
     begun = clock.monotonic()
-    runtime, target = SimulatedRuntime(clock), Target("c", {"name": "a"}, "")
-    assert (await run_hook(clock, runtime, target, {"sleep": {"seconds": 60}}, 0.05)).succeeded
+    handlers, target = NodeHandlers(SimulatedRuntime(clock)), Target("c", {"name": "a"}, "")
+    assert (await run_hook(clock, handlers, "preStop", target, {"sleep": {"seconds": 60}}, 0.05)).succeeded
     assert clock.monotonic() - begun < 5

@@ -1,7 +1,7 @@
 """The kubelet on a simulated runtime, with a real API server in the same process and virtual time."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -9,8 +9,10 @@ from typing import Any
 from kaa.api.errors import APIError
 from kaa.api.objects import Object, condition
 from kaa.client.rest import Client
+from kaa.cluster.simulation.simulated_nodes import NodeSize, SimulatedHost
 from kaa.cri.cri import RuntimeFault
-from kaa.cri.simulated import Behaviour, SimulatedRuntime
+from kaa.cri.simulated import SimulatedRuntime
+from kaa.cri.simulated_behaviour import Behaviour
 from kaa.kubelet.loop import Kubelet
 from kaa.kubelet.options import KubeletOptions
 from kaa.lib.clock import VirtualClock, VirtualEventLoop
@@ -23,26 +25,23 @@ WAIT_SECONDS = 900.0
 """Of virtual time, before a test gives up waiting."""
 
 
-class NoMounts:
-    """A mount table that needs no rights: memory file systems are plain directories."""
-
-    def tmpfs(self, target: Path, size_bytes: int) -> None:
-        assert target.is_dir()
-
-    def detach_below(self, directory: Path) -> None:
-        assert directory.is_dir()
-
-
 class Bench:
     """One node: the kubelet under test, its runtime, and a client to play the user."""
 
-    def __init__(self, client: Client, runtime: SimulatedRuntime, clock: VirtualClock, root: Path) -> None:
-        self.client, self.runtime, self.clock, self.root = client, runtime, clock, root
+    def __init__(self, client: Client, clock: VirtualClock, root: Path) -> None:
+        self.client, self.clock, self.root = client, clock, root
+        self.behaviours: dict[str, Behaviour] = {}
+        self.calls: list[tuple[str, Any]] = []
+        self.runtime = SimulatedRuntime(clock, self._behaviour_of, calls=self.calls)
+
+    def _behaviour_of(self, image: str, container: str, annotations: Mapping[str, str]) -> Behaviour:
+        return self.behaviours.get(image, Behaviour())
 
     @asynccontextmanager
     async def kubelet(self, **options: Any) -> AsyncIterator[Kubelet]:
         settings = KubeletOptions("n1", "172.30.0.2", self.root, capacity={"cpu": "2", "memory": "4Gi"}, **options)
-        kubelet = Kubelet(self.client, self.runtime, self.runtime, self.clock, settings, NoMounts())
+        host = SimulatedHost("n1", NodeSize(), self.root / "files")
+        kubelet = Kubelet(self.client, self.runtime, self.runtime.images, self.clock, settings, host)
         task = asyncio.create_task(kubelet.run())
         try:
             yield kubelet
@@ -85,7 +84,7 @@ class Bench:
         return [(e["reason"], e["message"]) for e in (await self.client.list("Event", "default")).items]
 
     def called(self, name: str) -> int:
-        return sum(call == name for call, _ in self.runtime.calls)
+        return sum(call == name for call, _ in self.calls)
 
 
 @asynccontextmanager
@@ -96,9 +95,8 @@ async def bench_in(directory: Path) -> AsyncIterator[Bench]:
     client = Client(InProcessTransport(server.handle, User("admin", groups=("system:masters",))))
     for namespace in ("default", "kube-node-lease"):
         await client.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
-    runtime = SimulatedRuntime(clock, {"app:1": Behaviour()})
     try:
-        yield Bench(client, runtime, clock, directory / "kubelet")
+        yield Bench(client, clock, directory / "kubelet")
     finally:
         await server.stop()
 
@@ -150,7 +148,7 @@ async def test_pod_becomes_ready_and_is_removed(bench: Bench) -> None:
 @in_virtual_time
 async def test_crashing_container_backs_off(bench: Bench) -> None:
     """A container that keeps ending is restarted with CrashLoopBackOff, after 10 s, 20 s, 40 s."""
-    bench.runtime.behaviours["app:1"] = Behaviour(exit_after_seconds=1, exit_code=1)
+    bench.behaviours["app:1"] = Behaviour(exit_after_seconds=1, exit_code=1)
     async with bench.kubelet():
         await bench.create()
         pod = await bench.until(lambda p: waiting_reason(p) == "CrashLoopBackOff")
@@ -159,7 +157,7 @@ async def test_crashing_container_backs_off(bench: Bench) -> None:
         assert status["lastState"]["terminated"]["exitCode"] == 1
         assert "back-off 10s restarting failed container=a" in status["state"]["waiting"]["message"]
         await bench.until(lambda p: p["status"]["containerStatuses"][0]["restartCount"] == 4)
-        starts = [request["config"] for call, request in bench.runtime.calls if call == "create_container"]
+        starts = [request["config"] for call, request in bench.calls if call == "create_container"]
         assert len(starts) == 5
         assert bench.clock.monotonic() > 10 + 20 + 40
         containers = (await bench.runtime.list_containers({}))["containers"]
@@ -170,7 +168,7 @@ async def test_crashing_container_backs_off(bench: Bench) -> None:
 @in_virtual_time
 async def test_missing_image_backs_off_and_recovers(bench: Bench) -> None:
     """An image that cannot be pulled shows ErrImagePull, then ImagePullBackOff; once it can, the pod runs."""
-    bench.runtime.behaviours["app:1"] = Behaviour(pull_error=RuntimeFault("NotFound", "manifest unknown"))
+    bench.behaviours["app:1"] = Behaviour(pull_error=RuntimeFault("NotFound", "manifest unknown"))
     async with bench.kubelet():
         await bench.create()
         pod = await bench.until(lambda p: waiting_reason(p) == "ErrImagePull")
@@ -179,26 +177,26 @@ async def test_missing_image_backs_off_and_recovers(bench: Bench) -> None:
         pod = await bench.until(lambda p: waiting_reason(p) == "ImagePullBackOff")
         message = pod["status"]["containerStatuses"][0]["state"]["waiting"]["message"]
         assert message == 'Back-off pulling image "app:1": ErrImagePull: manifest unknown'
-        bench.runtime.behaviours["app:1"] = Behaviour()
+        bench.behaviours["app:1"] = Behaviour()
         await bench.until(is_ready)
 
 
 @in_virtual_time
 async def test_command_that_does_not_exist(bench: Bench) -> None:
     """A start that the runtime refuses is told with the runtime's text, and tried again with back-off."""
-    bench.runtime.behaviours["app:1"] = Behaviour(start_error=RuntimeFault("Unknown", "exec: no such file"))
+    bench.behaviours["app:1"] = Behaviour(start_error=RuntimeFault("Unknown", "exec: no such file"))
     async with bench.kubelet():
         await bench.create()
         await bench.until(lambda p: waiting_reason(p) == "CrashLoopBackOff")
         assert ("Failed", "Error: exec: no such file") in await bench.events()
-        bench.runtime.behaviours["app:1"] = Behaviour()
+        bench.behaviours["app:1"] = Behaviour()
         await bench.until(is_ready)
 
 
 @in_virtual_time
 async def test_job_succeeds(bench: Bench) -> None:
     """A pod that never restarts ends as Succeeded, keeps its container for the logs, and its sandbox is stopped."""
-    bench.runtime.behaviours["app:1"] = Behaviour(exit_after_seconds=3)
+    bench.behaviours["app:1"] = Behaviour(exit_after_seconds=3)
     async with bench.kubelet():
         await bench.create(restartPolicy="Never")
         pod = await bench.until(lambda p: (p.get("status") or {}).get("phase") == "Succeeded")
@@ -213,7 +211,7 @@ async def test_job_succeeds(bench: Bench) -> None:
 @in_virtual_time
 async def test_init_containers_and_sidecar_in_order(bench: Bench) -> None:
     """Init containers complete one by one, the sidecar starts before the app and is stopped after it."""
-    bench.runtime.behaviours["init:1"] = Behaviour(exit_after_seconds=2)
+    bench.behaviours["init:1"] = Behaviour(exit_after_seconds=2)
     async with bench.kubelet():
         await bench.create(
             initContainers=[
@@ -223,12 +221,12 @@ async def test_init_containers_and_sidecar_in_order(bench: Bench) -> None:
             ]
         )
         await bench.until(is_ready)
-        started = [r["config"]["metadata"]["name"] for call, r in bench.runtime.calls if call == "create_container"]
+        started = [r["config"]["metadata"]["name"] for call, r in bench.calls if call == "create_container"]
         assert started == ["i", "s", "j", "a"]
         names = {c["id"]: c["metadata"]["name"] for c in (await bench.runtime.list_containers({}))["containers"]}
         await bench.client.delete("Pod", "web", "default")
         await bench.until_gone()
-        stopped = [names[r["container_id"]] for call, r in bench.runtime.calls if call == "stop_container"]
+        stopped = [names[r["container_id"]] for call, r in bench.calls if call == "stop_container"]
         assert stopped == ["a", "s"]
 
 
@@ -262,7 +260,7 @@ async def test_pods_unknown_to_the_api_are_ended(bench: Bench) -> None:
 @in_virtual_time
 async def test_shortened_grace_period(bench: Bench) -> None:
     """A second deletion with a shorter grace period cuts the wait of the first short."""
-    bench.runtime.behaviours["app:1"] = Behaviour(stop_seconds=10_000)
+    bench.behaviours["app:1"] = Behaviour(stop_seconds=10_000)
     async with bench.kubelet():
         await bench.create(terminationGracePeriodSeconds=600)
         await bench.until(is_ready)
@@ -277,7 +275,7 @@ async def test_shortened_grace_period(bench: Bench) -> None:
 @in_virtual_time
 async def test_deletion_interrupts_a_pull(bench: Bench) -> None:
     """A pod that is deleted while its image is being pulled does not wait for it."""
-    bench.runtime.behaviours["app:1"] = Behaviour(pull_seconds=500)
+    bench.behaviours["app:1"] = Behaviour(pull_seconds=500)
     async with bench.kubelet():
         await bench.create()
         await bench.clock.sleep(5)
@@ -291,7 +289,7 @@ async def test_deletion_interrupts_a_pull(bench: Bench) -> None:
 async def test_probes(bench: Bench) -> None:
     """Readiness follows its probe in both directions; a failing liveness probe restarts the container."""
     healthy = {"ready": False, "alive": True}
-    bench.runtime.behaviours["app:1"] = Behaviour(exec_answer=lambda cmd: (0 if healthy[cmd[0]] else 1, b"no"))
+    bench.behaviours["app:1"] = Behaviour(exec_answer=lambda cmd: (0 if healthy[cmd[0]] else 1, b"no"))
     probe = {"periodSeconds": 1, "failureThreshold": 2}
     container = {
         "name": "a",
@@ -345,7 +343,7 @@ async def test_configuration_and_volumes(bench: Bench) -> None:
         config = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c", "namespace": "default"}}
         await bench.client.create({**config, "data": {"k": "one"}})
         await bench.until(is_ready)
-        request = next(r for call, r in bench.runtime.calls if call == "create_container")
+        request = next(r for call, r in bench.calls if call == "create_container")
         assert {"key": "X", "value": b"one"} in request["config"]["envs"]
         mount = next(m for m in request["config"]["mounts"] if m["container_path"] == "/etc/c")
         assert str(created["metadata"]["uid"]) in mount["host_path"]

@@ -14,26 +14,21 @@ import pytest
 
 from kaa.client.rest import Client
 from kaa.cluster.certificates import Identity, ensure_node_serving, ensure_pki, make_client, read_pair
+from kaa.cluster.simulation.simulated_nodes import NodeSize, SimulatedHost
 from kaa.cri.simulated import SimulatedRuntime
 from kaa.kubelet.loop import Kubelet
 from kaa.kubelet.options import KubeletOptions
 from kaa.lib.clock import WallClock
 
 
-class NoMounts:
-    """A mount table that needs no rights."""
-
-    def tmpfs(self, target: Path, size_bytes: int) -> None:
-        assert target.is_dir()
-
-    def detach_below(self, directory: Path) -> None:
-        assert directory.is_dir()
-
-
 class LoggingRuntime(SimulatedRuntime):
     """Containers write one line when they start; exec is served by a small streaming server."""
 
     stream_url = ""
+
+    def __init__(self, clock: WallClock) -> None:
+        super().__init__(clock)
+        self.execs: list[dict[str, Any]] = []
 
     async def start_container(self, request: dict[str, Any]) -> dict[str, Any]:
         answer = await super().start_container(request)
@@ -42,7 +37,7 @@ class LoggingRuntime(SimulatedRuntime):
         return answer
 
     async def exec(self, request: dict[str, Any]) -> dict[str, Any]:
-        self.calls.append(("exec", request))
+        self.execs.append(request)
         return {"url": self.stream_url}
 
 
@@ -98,7 +93,7 @@ async def bench_in(directory: Path, client: Client) -> AsyncIterator[Bench]:
         port=port,
         capacity={"cpu": "2", "memory": "4Gi"},
     )
-    kubelet = Kubelet(client, runtime, runtime, clock, options, NoMounts())
+    kubelet = Kubelet(client, runtime, runtime.images, clock, options, SimulatedHost("n1", NodeSize(), directory))
     task = asyncio.create_task(kubelet.run())
     try:
         bench = Bench(f"https://127.0.0.1:{port}", pki, runtime, client)
@@ -179,7 +174,7 @@ async def test_exec_passes_bytes_both_ways(bench: Bench) -> None:
         assert await reader.readexactly(5) == b"HELLO"
     writer.close()
     server.close()
-    request = next(request for call, request in bench.runtime.calls if call == "exec")
+    (request,) = bench.runtime.execs
     assert request["cmd"] == ["cat", "x"]
     assert (request["stdin"], request["stdout"], request["stderr"], request["tty"]) == (True, True, False, True)
     assert (await bench.get("/exec/default/web/none?command=x&output=1"))[0] == 404

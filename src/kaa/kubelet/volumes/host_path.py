@@ -15,7 +15,7 @@ CHECKS: dict[str, tuple[str, Callable[[Path], bool]]] = {
 
 
 async def mount_host_path(request: Request) -> Path:
-    path = Path(request.source["path"])
+    path = request.on_node(request.source["path"])
     check_host_path(path, request.source.get("type") or "")
     return path
 

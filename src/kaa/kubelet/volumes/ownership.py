@@ -15,6 +15,12 @@ def fs_group(pod: Object) -> int | None:
     return None if group is None else int(group)
 
 
+def give(path: Path, user: int | None, group: int | None) -> None:
+    """Changes the owner; only root can, and a simulated node need not be run by root."""
+    if os.geteuid() == 0:
+        os.chown(path, -1 if user is None else user, -1 if group is None else group, follow_symlinks=False)
+
+
 def own(directory: Path, pod: Object) -> None:
     """Gives the tree to the pod's fsGroup, if it has one. OnRootMismatch takes a right root for a right tree."""
     group = fs_group(pod)
@@ -35,8 +41,8 @@ def _is_owned(path: Path, group: int) -> bool:
 
 def _give(path: Path, group: int) -> None:
     if path.is_symlink():
-        os.lchown(path, -1, group)
+        give(path, None, group)
         return
     bits = DIRECTORY_BITS if path.is_dir() else FILE_BITS
-    os.chown(path, -1, group)
+    give(path, None, group)
     path.chmod(path.stat().st_mode & 0o7777 | bits)

@@ -15,6 +15,8 @@ from datetime import datetime
 from pathlib import Path
 from random import Random
 
+from kaa.kubelet.volumes.ownership import give
+
 DATA_LINK = "..data"
 NEW_DATA_LINK = "..data_tmp"
 
@@ -45,7 +47,7 @@ def write_payload(directory: Path, payload: Payload, now: datetime, random: Rand
         for parent in reversed(target.relative_to(dated).parents[:-1]):
             _make_directory(dated / parent, group)
         target.write_bytes(file.data)
-        os.chown(target, -1 if file.uid is None else file.uid, -1 if group is None else group)
+        give(target, file.uid, group)
         target.chmod(_mode(file, group))
     _swap(directory, dated)
     _link_names(directory, payload)
@@ -72,7 +74,7 @@ def _make_directory(path: Path, group: int | None) -> None:
         return
     path.mkdir()
     if group is not None:
-        os.chown(path, -1, group)
+        give(path, None, group)
     path.chmod(0o755 if group is None else 0o2755)
 
 

@@ -24,12 +24,13 @@ async def mount_claim(request: Request) -> Path:
         raise VolumeFault(f'persistentvolume "{volume_name}" not found')
     spec = volume["spec"]
     if source := spec.get("hostPath"):
-        check_host_path(Path(source["path"]), source.get("type") or "")
-        return Path(source["path"])
+        path = request.on_node(source["path"])
+        check_host_path(path, source.get("type") or "")
+        return path
     if source := spec.get("local"):
-        path = Path(source["path"])
+        path = request.on_node(source["path"])
         if not path.exists():
-            raise VolumeFault(f'path "{path}" does not exist')
+            raise VolumeFault(f'path "{source["path"]}" does not exist')
         own(path, request.pod)
         return path
     raise VolumeFault(f'persistentvolume "{volume_name}" is neither hostPath nor local, and others are not supported')

@@ -51,6 +51,11 @@ class Request:
     tokens: Tokens
     mounts: Mounts
     clock: Clock
+    node_files: Path = Path("/")
+
+    def on_node(self, path: str) -> Path:
+        """Where a path of the node lies for this process."""
+        return self.node_files / path.lstrip("/")
 
 
 @dataclass(frozen=True, slots=True)

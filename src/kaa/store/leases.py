@@ -28,6 +28,10 @@ class Leases:
     def __contains__(self, lease: int) -> bool:
         return lease in self._leases
 
+    def times_to_live(self) -> dict[int, int]:
+        """Every lease and its seconds."""
+        return {lease: entry.ttl_seconds for lease, entry in self._leases.items()}
+
     def add(self, lease: int, ttl_seconds: int) -> None:
         self._leases[lease] = Lease(ttl_seconds)
 

@@ -1,7 +1,10 @@
-"""The store in memory: for tests and simulations. Durable for as long as the process lives."""
+"""The store in memory: for tests and simulations. Durable for as long as the process lives.
+
+It can be copied: `contents` is all that it holds, and another store may begin with it. Values are shared, not copied.
+"""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from sortedcontainers import SortedDict
 
@@ -9,13 +12,25 @@ from kaa.lib.clock import Clock
 from kaa.store.log import Batch, Change, Contents
 from kaa.store.log_store import LogStore
 
+EMPTY = Contents(0, {}, ())
+
+Hear = Callable[[Sequence[Change]], None]
+"""Is told of all changes, in order, at the moment that they are made durable."""
+
+
+def _ignore(changes: Sequence[Change]) -> None:
+    return None
+
 
 class MemoryLog:
-    def __init__(self) -> None:
-        self._changes = SortedDict()  # by id
+    def __init__(self, changes: Iterable[Change] = (), hear: Hear = _ignore) -> None:
+        self._changes = SortedDict((change.id, change) for change in changes)
+        self._hear = hear
 
     def append(self, batch: Batch) -> "asyncio.Future[None]":
         self._changes.update((change.id, change) for change in batch.changes)
+        if batch.changes:
+            self._hear(batch.changes)
         appended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         appended.set_result(None)
         return appended
@@ -31,10 +46,24 @@ class MemoryLog:
         ids = self._changes.irange(first_id, end_id, inclusive=(True, False))
         return [self._changes[id] for id in ids if self._changes[id].key.startswith(prefix)]
 
+    def all(self) -> tuple[Change, ...]:
+        return tuple(self._changes.values())
+
     async def close(self) -> None:
         self._changes.clear()
 
 
 class MemoryStore(LogStore):
-    def __init__(self, clock: Clock) -> None:
-        super().__init__(MemoryLog(), Contents(0, {}, ()), clock)
+    """Begins with what another store held, if anything. Its leases live anew from `start` on, as after a restart."""
+
+    def __init__(self, clock: Clock, contents: Contents = EMPTY, hear: Hear = _ignore) -> None:
+        self._memory = MemoryLog(contents.changes, hear)
+        super().__init__(self._memory, contents, clock)
+
+    async def start(self) -> None:
+        """Starts the leases that it began with."""
+        await self._start()
+
+    def contents(self) -> Contents:
+        """All that it holds now, values and history included."""
+        return Contents(self._compacted, self._leases.times_to_live(), self._memory.all())

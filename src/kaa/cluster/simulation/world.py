@@ -12,13 +12,15 @@ from random import Random
 from kaa.client.rest import Client
 from kaa.cluster.simulation.component import Component, user_named
 from kaa.cluster.simulation.component_clock import ComponentClock
+from kaa.cluster.simulation.history import History
 from kaa.cluster.simulation.link import Link
 from kaa.lib.backoff import Backoff
 from kaa.lib.clock import Clock
 from kaa.server.app import APIServer
 from kaa.server.chain import SecureBy
 from kaa.server.inprocess import InProcessTransport
-from kaa.store.memory import MemoryStore
+from kaa.store.log import Contents
+from kaa.store.memory import EMPTY, MemoryStore
 
 log = logging.getLogger(__name__)
 
@@ -38,12 +40,13 @@ class World:
         *,
         seed: int = 0,
         latency: bool = False,
-        store: MemoryStore | None = None,
+        contents: Contents = EMPTY,
     ) -> None:
         """`latency`: messages are under way for a moment (see link), which only virtual time can afford."""
         self.clock = clock
         self.seed = seed
-        self.store = store if store is not None else MemoryStore(clock)
+        self.history = History(clock, contents)
+        self.store = MemoryStore(clock, contents, self.history.hear)
         self.server = APIServer(self.store, clock, secure=secure)
         self.client = Client(InProcessTransport(self.server.handle, ADMIN), self.server.catalog)
         self.links: dict[str, Link] = {}
@@ -55,6 +58,7 @@ class World:
 
     async def start(self, components: Iterable[Component] = ()) -> None:
         """Returns once the server answers; the components begin then."""
+        await self.store.start()
         await self.server.start()
         self._runs = True
         for component in components:

@@ -3,15 +3,20 @@
 A *target* is an address, a port, and how TLS is spoken to it, if at all. Kubelets are reached at their node's internal
 address with the server's own client certificate, and theirs is checked against the cluster's authority. What stands
 behind a pod or Service is not known: with `https` it is encrypted, not verified, as upstream does.
+
+A kubelet may also live in this process (a simulated node's): it is reached over a pair of sockets, and no network.
 """
 
 import asyncio
+import socket
 import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import aiohttp
+from aiohttp.client_proto import ResponseHandler
 
 from kaa.api.errors import APIError, bad_request, not_found
 from kaa.api.objects import Object
@@ -28,20 +33,37 @@ BUFFER_BYTES = 64 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Target:
+    """`is_inside`: a kubelet of this process, whose node `host` is then."""
+
     host: str
     port: int
     tls: ssl.SSLContext | None = None
+    is_inside: bool = False
 
     def url(self, path: str) -> str:
         """`path` is quoted and has its query."""
         return f"{'https' if self.tls else 'http'}://{self.host}:{self.port}{path}"
 
 
-class Backends:
-    """Finds targets and connects to them. Its HTTP session lives until `close`."""
+class Kubelets(Protocol):
+    """The kubelets of this process, by their node's name."""
 
-    def __init__(self, reader: Reader, kubelet_tls: Callable[[], ssl.SSLContext]) -> None:
+    def __contains__(self, node_name: object) -> bool: ...
+
+    async def connect(self, node_name: str) -> socket.socket:
+        """A connection to the node's kubelet, without TLS; the caller's to close. Raises OSError if there is none."""
+        ...
+
+
+class Backends:
+    """Finds targets and connects to them. Its HTTP sessions live until `close`."""
+
+    def __init__(
+        self, reader: Reader, kubelet_tls: Callable[[], ssl.SSLContext], kubelets: Kubelets | None = None
+    ) -> None:
         self._reader = reader
+        self._kubelets = kubelets
+        self._inside: aiohttp.ClientSession | None = None
         self._make_kubelet_tls = kubelet_tls
         self._kubelet_tls: ssl.SSLContext | None = None
         self._session: aiohttp.ClientSession | None = None
@@ -51,6 +73,8 @@ class Backends:
         node = self._reader.get("Node", node_name)
         if node is None:
             raise not_found("nodes", "", node_name)
+        if self._kubelets is not None and node_name in self._kubelets:
+            return Target(node_name, KUBELET_PORT, is_inside=True)
         status = node.get("status") or {}
         address = preferred_address(status.get("addresses") or [])
         if not address:
@@ -64,6 +88,9 @@ class Backends:
         """A raw connection. Raises APIError when there is none to be had."""
         try:
             async with asyncio.timeout(DIAL_SECONDS):
+                if target.is_inside and self._kubelets is not None:
+                    end = await self._kubelets.connect(target.host)
+                    return await asyncio.open_unix_connection(sock=end, limit=BUFFER_BYTES)
                 return await asyncio.open_connection(target.host, target.port, ssl=target.tls, limit=BUFFER_BYTES)
         except (OSError, TimeoutError) as error:
             raise unreachable(target, error) from None
@@ -73,7 +100,7 @@ class Backends:
     ) -> aiohttp.ClientResponse:
         """One HTTP request; the answer's body is read by the caller, who closes it. Raises APIError."""
         try:
-            return await self._http().request(
+            return await self._http(target).request(
                 method,
                 target.url(path),
                 headers=headers,
@@ -81,26 +108,50 @@ class Backends:
                 ssl=target.tls if target.tls is not None else True,
                 allow_redirects=False,
             )
-        except (aiohttp.ClientError, TimeoutError) as error:
+        except (aiohttp.ClientError, OSError) as error:
             raise unreachable(target, error) from None
 
-    def _http(self) -> aiohttp.ClientSession:
+    def _http(self, target: Target) -> aiohttp.ClientSession:
+        if target.is_inside and self._kubelets is not None:
+            if self._inside is None:
+                self._inside = _session(_InsideConnector(self._kubelets))
+            return self._inside
         if self._session is None:
-            # No limit on the whole: a log is followed for days. No connection is kept for another request.
-            self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0, force_close=True),
-                timeout=aiohttp.ClientTimeout(total=None, sock_connect=DIAL_SECONDS),
-                auto_decompress=False,
-                read_bufsize=BUFFER_BYTES,
-                skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
-                cookie_jar=aiohttp.DummyCookieJar(),
-            )
+            self._session = _session(aiohttp.TCPConnector(limit=0, force_close=True))
         return self._session
 
     async def close(self) -> None:
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        for session in (self._session, self._inside):
+            if session is not None:
+                await session.close()
+        self._session = self._inside = None
+
+
+def _session(connector: aiohttp.BaseConnector) -> aiohttp.ClientSession:
+    # No limit on the whole: a log is followed for days. No connection is kept for another request.
+    return aiohttp.ClientSession(
+        connector=connector,
+        timeout=aiohttp.ClientTimeout(total=None, sock_connect=DIAL_SECONDS),
+        auto_decompress=False,
+        read_bufsize=BUFFER_BYTES,
+        skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
+        cookie_jar=aiohttp.DummyCookieJar(),
+    )
+
+
+class _InsideConnector(aiohttp.BaseConnector):
+    """As aiohttp's own connectors are made: a URL's host is the node whose kubelet is asked."""
+
+    def __init__(self, kubelets: Kubelets) -> None:
+        super().__init__(limit=0, force_close=True)
+        self._kubelets = kubelets
+
+    async def _create_connection(
+        self, req: aiohttp.ClientRequest, traces: object, timeout: aiohttp.ClientTimeout
+    ) -> ResponseHandler:
+        end = await self._kubelets.connect(req.url.host or "")
+        _, protocol = await self._loop.create_unix_connection(self._factory, sock=end)
+        return protocol
 
 
 def preferred_address(addresses: list[Object]) -> str:

@@ -9,8 +9,8 @@ import asyncio
 import ssl
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Network
 from functools import partial
+from ipaddress import IPv4Network
 from pathlib import Path
 
 from kaa.lib.jwt import Signer, Verifier
@@ -26,7 +26,7 @@ from kaa.server.authorization import Authorization, Masters
 from kaa.server.authorization.escalation import EscalationCheck
 from kaa.server.authorization.node import NodeAuthorizer
 from kaa.server.authorization.rbac import RBACAuthorizer
-from kaa.server.backends import Backends, kubelet_context
+from kaa.server.backends import Backends, Kubelets, kubelet_context
 from kaa.server.bootstrap import ensure_objects
 from kaa.server.bootstrap.objects import Advertised
 from kaa.server.chain import Chain, Core, SecureBy
@@ -41,13 +41,17 @@ FRONT_PROXY_NAMES = ("front-proxy-client",)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SecurityOptions:
-    """Authorities and keys are PEM. `kubelet_tls` is how kubelets are spoken to; it is asked when the first one is."""
+    """Authorities and keys are PEM. `kubelet_tls` is how kubelets are spoken to; it is asked when the first one is.
+
+    `kubelets` are those of this process.
+    """
 
     client_ca: bytes
     front_proxy_ca: bytes
     service_account_key: bytes
     service_account_public_keys: tuple[bytes, ...]
     kubelet_tls: Callable[[], ssl.SSLContext]
+    kubelets: Kubelets | None = None
     advertise_address: str
     port: int
     service_network: IPv4Network = SERVICE_NETWORK
@@ -107,7 +111,7 @@ def _chain(core: Core, options: SecurityOptions) -> Chain:
         checks=(EscalationCheck(rbac, authorizer),),
         quota=ResourceQuota(reader, clock),
     )
-    backends = Backends(reader, options.kubelet_tls)
+    backends = Backends(reader, options.kubelet_tls, options.kubelets)
     signer = Signer(options.service_account_key)
     token_requests = TokenRequests(signer, reader, clock, options.audiences)
     discovery = IssuerDiscovery(verifier, f"https://{options.advertise_address}:{options.port}")

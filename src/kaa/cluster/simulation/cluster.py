@@ -20,6 +20,7 @@ from kaa.api.objects import Object
 from kaa.cluster.simulation.drivers import Driver, ThreadDriver, VirtualDriver
 from kaa.cluster.simulation.everyday import FIELD_MANAGER
 from kaa.cluster.simulation.everyday import AsyncCluster as AsyncCluster
+from kaa.cluster.simulation.faults import Faults
 from kaa.cluster.simulation.manifests import Manifest
 from kaa.cluster.simulation.settings import ClockName, Settings
 from kaa.cluster.simulation.waiting import WAIT_SECONDS, Condition
@@ -133,6 +134,10 @@ class Cluster:
 
     def logs(self, pod: str, *, container: str = "", namespace: str | None = None, previous: bool = False) -> str:
         return self._run(self._cluster.logs(pod, container=container, namespace=namespace, previous=previous))
+
+    @property
+    def faults(self) -> Faults:
+        return self._cluster.faults
 
     def run_for(self, seconds: float) -> None:
         self._run(self._cluster.run_for(seconds))

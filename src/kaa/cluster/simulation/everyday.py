@@ -17,6 +17,7 @@ from kaa.api.resource import Resource
 from kaa.client.rest import Client
 from kaa.cluster.simulation.control_plane import controller_manager, scheduler, security_of
 from kaa.cluster.simulation.credentials import known_credentials, process_credentials
+from kaa.cluster.simulation.faults import Faults
 from kaa.cluster.simulation.kind_names import resource_named
 from kaa.cluster.simulation.manifests import Manifest, is_single, objects_of
 from kaa.cluster.simulation.settings import Settings
@@ -31,12 +32,16 @@ FIELD_MANAGER = "kaa"
 DEFAULT_NAMESPACE = "default"
 
 
+NOT_RUNNING = "the cluster does not run: use `with Cluster() as c` or `async with`"
+
+
 class AsyncCluster:
     """A cluster, started by `start` and ended by `stop` in the same event loop."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self._world: World | None = None
+        self._faults: Faults | None = None
 
     async def start(self) -> None:
         """Returns once the API answers; controllers, scheduler and nodes start up meanwhile."""
@@ -50,24 +55,34 @@ class AsyncCluster:
             world.add(controller_manager(options, credentials))
         if settings.scheduler:
             world.add(scheduler())
+        self._faults = Faults(world)
         await world.start()
 
     async def stop(self) -> None:
         """Ends all of it. Twice is once."""
         if self._world is not None:
             world, self._world = self._world, None
+            if self._faults is not None:
+                await self._faults.close()
             await world.stop()
 
     @property
     def world(self) -> World:
         if self._world is None:
-            raise RuntimeError("the cluster does not run: use `with Cluster() as c` or `async with`")
+            raise RuntimeError(NOT_RUNNING)
         return self._world
 
     @property
     def client(self) -> Client:
         """The full client, as the administrator; it knows custom kinds as soon as the server does."""
         return self.world.client
+
+    @property
+    def faults(self) -> Faults:
+        """What goes wrong here, on request."""
+        if self._faults is None:
+            raise RuntimeError(NOT_RUNNING)
+        return self._faults
 
     # Objects
 

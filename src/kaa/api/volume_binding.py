@@ -7,6 +7,7 @@ chooses volumes that the pod's node can reach, decide by the same rules.
 """
 
 from collections.abc import Iterable
+from datetime import datetime
 
 from kaa.api.objects import (
     Object,
@@ -20,6 +21,7 @@ from kaa.api.objects import (
 )
 from kaa.api.quantity import Quantity, parse_quantity
 from kaa.api.selectors import selector_of
+from kaa.lib.clock import rfc3339
 
 BIND_COMPLETED = "pv.kubernetes.io/bind-completed"
 BOUND_BY_CONTROLLER = "pv.kubernetes.io/bound-by-controller"
@@ -141,6 +143,17 @@ def _is_free(claim: Object, volume: Object) -> bool:
         and class_of(volume) == class_of(claim)
         and (selector is None or selector_of(selector).matches(labels_of(volume)))
     )
+
+
+def volume_status(volume: Object, phase: str, now: datetime, message: str = "") -> Object:
+    """The volume's status in that phase."""
+    known: Object = volume.get("status", {})
+    if (phase, message) == (phase_of(volume), known.get("message", "")):
+        return known
+    status = {"phase": phase, "lastPhaseTransitionTime": known.get("lastPhaseTransitionTime")}
+    if phase != phase_of(volume) or status["lastPhaseTransitionTime"] is None:
+        status["lastPhaseTransitionTime"] = rfc3339(now)
+    return status | ({"message": message} if message else {})
 
 
 def bound_volume(volume: Object, claim: Object) -> Object | None:

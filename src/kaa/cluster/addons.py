@@ -1,16 +1,28 @@
-"""What a cluster has besides the API server's own objects: the Service that leads to cluster DNS."""
+"""What a cluster has besides the API server's own objects: the Service that leads to cluster DNS, and a default class
+of storage, which gives a claim a directory of its pod's node (`standard`, as kind's and minikube's is called)."""
 
 from kaa.api.errors import APIError
 from kaa.api.objects import Object, name_of, namespace_of
+from kaa.api.volume_binding import IS_DEFAULT
 from kaa.client.rest import Client
 from kaa.cluster.spec import ClusterSpec
+from kaa.controllers.local_path import PROVISIONER
 
 DNS_PORTS = ({"name": "dns", "port": 53, "protocol": "UDP"}, {"name": "dns-tcp", "port": 53, "protocol": "TCP"})
 
+STORAGE_CLASS: Object = {
+    "apiVersion": "storage.k8s.io/v1",
+    "kind": "StorageClass",
+    "metadata": {"name": "standard", "annotations": {IS_DEFAULT[0]: "true"}},
+    "provisioner": PROVISIONER,
+    "reclaimPolicy": "Delete",
+    "volumeBindingMode": "WaitForFirstConsumer",
+}
 
-async def ensure_dns_service(spec: ClusterSpec, client: Client) -> None:
-    """`kube-dns` at the cluster's DNS address, answered by every node's agent, its own node's first."""
-    for obj in (_service(spec), _endpoints(spec)):
+
+async def ensure_addons(spec: ClusterSpec, client: Client) -> None:
+    """Makes what is missing; what is there is left as somebody may have changed it."""
+    for obj in (_service(spec), _endpoints(spec), STORAGE_CLASS):
         try:
             # Looked for first: creating it again would be refused for its address, which is then taken.
             await client.get(client.resource_of(obj), name_of(obj), namespace_of(obj))
@@ -21,6 +33,7 @@ async def ensure_dns_service(spec: ClusterSpec, client: Client) -> None:
 
 
 def _service(spec: ClusterSpec) -> Object:
+    """`kube-dns` at the cluster's DNS address, answered by every node's agent, its own node's first."""
     return {
         "apiVersion": "v1",
         "kind": "Service",

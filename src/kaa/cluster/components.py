@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from kaa.cluster.agent import AgentOptions, client_from, host_netns_path, run_agent
+from kaa.cluster.local_volumes import NodeDirectories
 from kaa.cluster.spec import ClusterSpec, NodeSpec
 from kaa.cluster.uvloop_runner import run_until_signal
 from kaa.controllers import Options as ControllerOptions
@@ -63,6 +64,8 @@ def _run_controllers(spec: ClusterSpec) -> None:
         root_ca_pem=(pki / "ca.crt").read_text(),
         sign_token=sign_with((pki / "sa.key").read_bytes),
         authority=FileAuthority(pki / "ca.crt", pki / "ca.key", clock),
+        local_volumes=lambda node: str(spec.node_volumes(node)),
+        local_directories=NodeDirectories(spec),
     )
 
     async def run() -> None:

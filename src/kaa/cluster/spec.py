@@ -133,6 +133,10 @@ class ClusterSpec:
     def node_directory(self, node: NodeSpec) -> Path:
         return self.directory / "nodes" / node.name
 
+    def node_volumes(self, node_name: str) -> Path:
+        """Where local-path volumes of the node are: the same path inside the node and outside."""
+        return self.directory / "nodes" / node_name / "volumes"
+
     def node_link(self, node: NodeSpec) -> str:
         """The host's end of the node's veth."""
         return f"{self.bridge}n{node.number}"

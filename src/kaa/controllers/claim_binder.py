@@ -29,6 +29,7 @@ from kaa.api.volume_binding import (
     mismatch,
     phase_of,
     unbound_status,
+    volume_status,
     waits_for_consumer,
 )
 from kaa.controllers.actions import RecordEvent, Update, UpdateStatus
@@ -55,25 +56,25 @@ WAITING = (
 
 def reconcile(claim: Object, view: View, now: datetime) -> Actions:
     if BIND_COMPLETED in annotations_of(claim):
-        yield from keep_bound(claim, view)
+        yield from keep_bound(claim, view, now)
     elif claim["spec"].get("volumeName"):
-        yield from bind_to_named(claim, view)
+        yield from bind_to_named(claim, view, now)
     else:
-        yield from find_volume(claim, view)
+        yield from find_volume(claim, view, now)
 
 
-def keep_bound(claim: Object, view: View) -> Actions:
+def keep_bound(claim: Object, view: View, now: datetime) -> Actions:
     name = claim["spec"].get("volumeName", "")
     volume = view.get("PersistentVolume", name) if name else None
     if volume is None:
         yield from lose(claim, "ClaimLost", LOST_VOLUME if name else LOST_REFERENCE)
     elif volume["spec"].get("claimRef") is None or is_for(volume, claim):
-        yield from bind(claim, volume)
+        yield from bind(claim, volume, now)
     else:
         yield from lose(claim, "ClaimMisbound", MISBOUND)
 
 
-def bind_to_named(claim: Object, view: View) -> Actions:
+def bind_to_named(claim: Object, view: View, now: datetime) -> Actions:
     volume = view.get("PersistentVolume", claim["spec"]["volumeName"])
     if volume is None:
         yield from stay_pending(claim)
@@ -82,19 +83,19 @@ def bind_to_named(claim: Object, view: View) -> Actions:
         yield RecordEvent(claim, "Warning", "VolumeMismatch", message)
         yield from stay_pending(claim)
     elif volume["spec"].get("claimRef") is None or is_for(volume, claim):
-        yield from bind(claim, volume)
+        yield from bind(claim, volume, now)
     else:
         message = f'volume "{name_of(volume)}" already bound to a different claim.'
         yield RecordEvent(claim, "Warning", "FailedBinding", message)
         yield from stay_pending(claim)
 
 
-def find_volume(claim: Object, view: View) -> Actions:
+def find_volume(claim: Object, view: View, now: datetime) -> Actions:
     storage_class = view.get("StorageClass", class_of(claim)) if class_of(claim) else None
     waits = waits_for_consumer(storage_class)
     volume = best_match(claim, view.list("PersistentVolume"), only_reserved=waits)
     if volume is not None:
-        yield from bind(claim, volume)
+        yield from bind(claim, volume, now)
     elif not has_class(claim) and (default := default_storage_class(view.list("StorageClass"))) is not None:
         changed = copy_object(claim)
         changed["spec"]["storageClassName"] = name_of(default)
@@ -109,12 +110,12 @@ def find_volume(claim: Object, view: View) -> Actions:
         yield from stay_pending(claim)
 
 
-def bind(claim: Object, volume: Object) -> Actions:
+def bind(claim: Object, volume: Object, now: datetime) -> Actions:
     if (changed := bound_volume(volume, claim)) is not None:
         yield Update(changed)
         volume = changed
     if phase_of(volume) != "Bound":
-        yield UpdateStatus(volume, {**volume.get("status", {}), "phase": "Bound"})
+        yield UpdateStatus(volume, volume_status(volume, "Bound", now))
     if (changed := bound_claim(claim, volume)) is not None:
         yield Update(changed)
         claim = changed

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from kaa.api.objects import Object, annotations_of, name_of, namespace_of, uid_of
-from kaa.api.volume_binding import PROVISIONED_BY, claim_key, phase_of, same_volume_mode, unbound_volume
+from kaa.api.volume_binding import PROVISIONED_BY, claim_key, phase_of, same_volume_mode, unbound_volume, volume_status
 from kaa.controllers.actions import ConfirmGone, RecordEvent, Update, UpdateStatus
 from kaa.controllers.controller import Actions, Controller, Index, Key, View, Watch, key_of
 
@@ -33,49 +33,45 @@ NO_DELETER = 'error getting deleter volume plugin for volume "{}": no deletable 
 def reconcile(volume: Object, view: View, now: datetime) -> Actions:
     reference, key = volume["spec"].get("claimRef"), claim_key(volume)
     if reference is None or key is None or not reference.get("uid"):
-        yield from set_phase(volume, "Available")
+        yield from set_phase(volume, "Available", now)
         return
     claim = view.get("PersistentVolumeClaim", key[1], key[0])
     if claim is None or uid_of(claim) != reference["uid"]:
         if phase_of(volume) not in ("Released", "Failed"):
             yield ConfirmGone("PersistentVolumeClaim", *key, reference["uid"])
-        yield from release(volume)
+        yield from release(volume, now)
     elif claim["spec"].get("volumeName") == name_of(volume):
-        yield from set_phase(volume, "Bound")
+        yield from set_phase(volume, "Bound", now)
     elif claim["spec"].get("volumeName"):
-        yield from take_back(volume)
+        yield from take_back(volume, now)
     elif not same_volume_mode(claim, volume):
         yield RecordEvent(volume, "Warning", "VolumeMismatch", MODES_DIFFER.format(f'"{name_of(claim)}"'))
         yield RecordEvent(claim, "Warning", "VolumeMismatch", CLAIM_MODES_DIFFER.format(f'"{name_of(volume)}"'))
 
 
-def set_phase(volume: Object, phase: str, message: str = "") -> Actions:
-    known = volume.get("status", {})
-    status = {key: value for key, value in known.items() if key not in ("message", "reason")} | {"phase": phase}
-    if message:
-        status["message"] = message
-    if (phase, message) != (phase_of(volume), known.get("message", "")):
+def set_phase(volume: Object, phase: str, now: datetime, message: str = "") -> Actions:
+    if (status := volume_status(volume, phase, now, message)) != volume.get("status", {}):
         yield UpdateStatus(volume, status)
 
 
-def take_back(volume: Object) -> Actions:
+def take_back(volume: Object, now: datetime) -> Actions:
     """The claim has another volume."""
     if PROVISIONED_BY in annotations_of(volume) and volume["spec"].get("persistentVolumeReclaimPolicy") == "Delete":
-        yield from release(volume)
+        yield from release(volume, now)
     else:
         free = unbound_volume(volume)
         yield Update(free)
-        yield from set_phase(free, "Available")
+        yield from set_phase(free, "Available", now)
 
 
-def release(volume: Object) -> Actions:
+def release(volume: Object, now: datetime) -> Actions:
     """A failure stays to be seen."""
     if phase_of(volume) != "Failed" and (failure := cannot_reclaim(volume)):
         reason, message = failure
         yield RecordEvent(volume, "Warning", reason, message)
-        yield from set_phase(volume, "Failed", message)
+        yield from set_phase(volume, "Failed", now, message)
     elif phase_of(volume) != "Failed":
-        yield from set_phase(volume, "Released")
+        yield from set_phase(volume, "Released", now)
 
 
 def cannot_reclaim(volume: Object) -> tuple[str, str] | None:

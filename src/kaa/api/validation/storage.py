@@ -10,6 +10,7 @@ from kaa.api.validation.metadata import check_selector
 from kaa.api.validation.names import dns_subdomain
 from kaa.api.validation.pods import NODE_SELECTOR, VOLUME_TYPES
 from kaa.api.validation.walker import REQUIRED, Errors, at, compile_rules, errors_of, immutable, one_of, valid
+from kaa.api.volume_binding import has_class
 
 ACCESS_MODES = ("ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod")
 VOLUME_MODE = one_of("Block", "Filesystem")
@@ -51,12 +52,14 @@ CLAIM_IMMUTABLE = (
 
 
 def validate_claim_update(new: Object, old: Object, subresource: str) -> Errors:
-    """A claim may be bound (its volume's name set), and once bound it may grow."""
+    """A claim may be bound (its volume's name set) or get the default class, and once bound it may grow."""
     if new["spec"] == old["spec"]:
         return []
     loose = ["resources", "volumeAttributesClassName"]
     if not old["spec"].get("volumeName"):
         loose.append("volumeName")
+    if not has_class(old):
+        loose.append("storageClassName")
     fields = (new["spec"].keys() | old["spec"].keys()).difference(loose)
     if any(new["spec"].get(field) != old["spec"].get(field) for field in fields):
         return [forbidden("spec", CLAIM_IMMUTABLE)]

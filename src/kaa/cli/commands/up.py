@@ -6,7 +6,7 @@ import click
 
 from kaa.cli.options import cluster_name, registry_mirrors, say
 from kaa.cluster import lifecycle, spec
-from kaa.cluster.addons import ensure_dns_service
+from kaa.cluster.addons import ensure_addons
 from kaa.cluster.requirements import check_machine
 from kaa.lib.clock import WallClock
 
@@ -45,7 +45,7 @@ async def _wait(cluster: spec.ClusterSpec, clock: WallClock, *, nodes: bool) -> 
     client = lifecycle.client_of(cluster)
     try:
         await lifecycle.wait_for_server(cluster, client, clock)
-        await ensure_dns_service(cluster, client)
+        await ensure_addons(cluster, client)
         if nodes:
             say("Waiting for the nodes to be Ready")
             await lifecycle.wait_for_nodes(cluster, client, clock, NODE_SECONDS)

@@ -1,30 +1,35 @@
-"""Addresses and ports of Services: which is whose, and which comes next.
+"""Addresses and ports of Services: which one comes next, and whether one that was asked for may be had.
 
-A *pool* is a range of numbers and the owner of each taken one. Its lower *band* is left for those who ask for a certain
-number; a free choice is drawn from the upper band, at random so that a deleted Service's address does not come back
-at once, and from the lower one only when the upper is full (KEP-3070, KEP-3668).
+A *pool* is a range of numbers. Its lower *band* is left for those who ask for a certain number; a free choice is made
+in the upper band, from a random number on so that a deleted Service's address does not come back at once, and in the
+lower one only when the upper is full (KEP-3070, KEP-3668). Addresses come from the ranges of the ServiceCIDRs that are
+ready.
 
-A write takes what it needs before it is validated, and gives back what it did not come to need (`release`). What is
-in use follows from the stored Services and is read from them when the server starts.
+A number that is chosen here is not taken yet: the write takes it (see `claims`), and who was slower chooses anew.
 """
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
-from ipaddress import IPv4Address, IPv4Network
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network, ip_network
 from random import Random
 
 from kaa.api.errors import FieldError, invalid
-from kaa.api.objects import Object, is_being_deleted, name_of, namespace_of
+from kaa.api.objects import Object, condition, is_being_deleted, name_of
+from kaa.api.validation.fields import too_many
+from kaa.api.validation.names import ip_address
 from kaa.lib.clock import Clock
 from kaa.server.chain import Reader
+from kaa.server.claims import ADDRESSES, HEADLESS, NODE_PORTS, node_ports
 from kaa.server.request import AdmissionRequest
 
-NODE_PORTS = range(30000, 32768)
-HEADLESS = "None"
+NODE_PORT_RANGE = range(30000, 32768)
 WITH_NODE_PORTS = ("NodePort", "LoadBalancer")
 
-RANDOM_TRIES = 32
-"""Draws before a band is searched from end to end: enough while it is not nearly full."""
+MAX_NODE_PORTS = 60
+"""Of one Service: an update that changes them all must fit into one transaction of the store, which has 128 keys."""
+
+IsTaken = Callable[[str], bool]
+"""Whether there is something at a store key, as far as the watch cache knows."""
 
 
 class Taken(Exception):
@@ -39,55 +44,40 @@ class Exhausted(Exception):
     """Every number has an owner."""
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Pool:
     numbers: range
     static_band: int  # how many of the first numbers are left for those who ask for them
-    rng: Random
-    owners: dict[int, str] = field(default_factory=dict)
+    is_taken: Callable[[int], bool]
 
-    def take(self, number: int, owner: str) -> None:
-        """Raises OutOfRange; Taken, also when the owner is the same: who takes it twice gives it back twice."""
+    def check(self, number: int) -> None:
+        """Raises OutOfRange, Taken."""
         if number not in self.numbers:
             raise OutOfRange
-        if number in self.owners:
+        if self.is_taken(number):
             raise Taken
-        self.owners[number] = owner
 
-    def take_any(self, owner: str) -> int:
-        """Raises Exhausted."""
-        number = self._free_in(self.numbers[self.static_band :])
-        if number is None:
-            number = self._free_in(self.numbers[: self.static_band])
-        if number is None:
-            raise Exhausted
-        self.owners[number] = owner
-        return number
-
-    def _free_in(self, band: range) -> int | None:
-        if not band:
-            return None
-        for _ in range(RANDOM_TRIES):
-            number = band[self.rng.randrange(len(band))]
-            if number not in self.owners:
-                return number
-        return next((number for number in band if number not in self.owners), None)
-
-    def give_back(self, number: int, owner: str) -> None:
-        """Nothing happens if it is another's: what was read from damaged data must not free what is in use."""
-        if self.owners.get(number) == owner:
-            del self.owners[number]
+    def free(self, rng: Random, besides: Iterable[int] = ()) -> int:
+        """One that nobody has, and that is none of `besides`. Raises Exhausted."""
+        for band in (self.numbers[self.static_band :], self.numbers[: self.static_band]):
+            first = rng.randrange(len(band)) if band else 0
+            for i in range(len(band)):
+                number = band[(first + i) % len(band)]
+                if number not in besides and not self.is_taken(number):
+                    return number
+        raise Exhausted
 
 
-def address_pool(network: IPv4Network, rng: Random) -> Pool:
+def address_pool(network: IPv4Network, is_taken: IsTaken) -> Pool:
     """All addresses but the network's own and the broadcast address."""
-    first = int(network.network_address) + 1
-    numbers = range(first, int(network.broadcast_address))
-    return Pool(numbers, static_band(len(numbers), step=16, most=256), rng)
+    numbers = range(int(network.network_address) + 1, int(network.broadcast_address))
+    band = static_band(len(numbers), step=16, most=256)
+    return Pool(numbers, band, lambda number: is_taken(f"{ADDRESSES}{IPv4Address(number)}"))
 
 
-def port_pool(rng: Random, numbers: range = NODE_PORTS) -> Pool:
-    return Pool(numbers, static_band(len(numbers), step=32, most=128), rng)
+def port_pool(is_taken: IsTaken, numbers: range = NODE_PORT_RANGE) -> Pool:
+    band = static_band(len(numbers), step=32, most=128)
+    return Pool(numbers, band, lambda number: is_taken(f"{NODE_PORTS}{number}"))
 
 
 def static_band(size: int, *, step: int, most: int) -> int:
@@ -95,52 +85,50 @@ def static_band(size: int, *, step: int, most: int) -> int:
     return 0 if size <= 16 else min(max(16, size // step), most)
 
 
-Claim = tuple[Pool, int]
+def networks_of(ranges: Iterable[Object]) -> list[IPv4Network]:
+    """What the ServiceCIDRs that are ready offer, each once. (The cluster has IPv4 only.)"""
+    networks: dict[IPv4Network, None] = {}
+    for service_cidr in ranges:
+        ready = condition((service_cidr.get("status") or {}).get("conditions"), "Ready")
+        if ready is None or ready["status"] != "True" or is_being_deleted(service_cidr):
+            continue
+        for cidr in service_cidr["spec"].get("cidrs") or ():
+            network = ip_network(cidr)
+            if isinstance(network, IPv4Network):
+                networks[network] = None
+    return list(networks)
 
 
 class ServiceAllocation:
     """The reservation row for Services: cluster IPs, node ports, health check node ports."""
 
-    def __init__(self, reader: Reader, clock: Clock, network: IPv4Network) -> None:
+    def __init__(self, reader: Reader, clock: Clock, is_taken: IsTaken) -> None:
         self._reader = reader
-        self._network = network
-        self.addresses = address_pool(network, clock.random)
-        self.ports = port_pool(clock.random)
-        self._reserved: dict[int, list[Claim]] = {}  # by the request's identity, from `reserve` to `release`
-
-    def rebuild(self) -> None:
-        """Takes what the stored Services have. Of two with the same number the first keeps it."""
-        for service in self._reader.list("Service"):
-            for pool, number in self._held(service):
-                pool.owners.setdefault(number, owner_of(service))
+        self._rng = clock.random
+        self._is_taken = is_taken
+        self._ports = port_pool(is_taken)
+        self._networks: list[IPv4Network] = []
+        self._networks_revision = -1
 
     async def reserve(self, request: AdmissionRequest) -> None:
         if request.resource.kind != "Service" or request.object is None or request.attributes.subresource:
             return
-        claims = self._reserved.setdefault(id(request), [])
         service, old = request.object, request.old
         if not service.get("spec"):
             return  # validation says so
         if old is not None:
             inherit(service, old)
-        self._reserve_address(service, old, claims)
-        self._reserve_ports(service, old, claims)
+        self._reserve_address(service, old)
+        self._reserve_ports(service, old)
 
-    def release(self, request: AdmissionRequest, committed: bool) -> None:
-        if request.resource.kind != "Service":
-            return
-        claims = self._reserved.pop(id(request), [])
-        let_go: Iterable[Claim] = ()
-        if not committed:
-            let_go = claims
-        elif request.old is not None:
-            kept = set() if _is_removed(request.object) else {n for _, n in self._held(request.object or {})}
-            let_go = [(pool, number) for pool, number in self._held(request.old) if number not in kept]
-        owner = owner_of(request.object or request.old or {})
-        for pool, number in let_go:
-            pool.give_back(number, owner)
+    def _pools(self) -> list[Pool]:
+        revision = self._reader.revision("ServiceCIDR")
+        if revision != self._networks_revision:
+            self._networks = networks_of(self._reader.list("ServiceCIDR"))
+            self._networks_revision = revision
+        return [address_pool(network, self._is_taken) for network in self._networks]
 
-    def _reserve_address(self, service: Object, old: Object | None, claims: list[Claim]) -> None:
+    def _reserve_address(self, service: Object, old: Object | None) -> None:
         spec = service["spec"]
         if spec.get("type") == "ExternalName":
             return
@@ -151,55 +139,53 @@ class ServiceAllocation:
             return
         if old is not None and wanted and wanted == old["spec"].get("clusterIP"):
             return
-        owner = owner_of(service)
-        if not wanted:
-            try:
-                number = self.addresses.take_any(owner)
-            except Exhausted:
-                raise _refused(service, _address_error([], "failed to allocate a serviceIP: range is full")) from None
-        else:
-            number = self._take_address(service, wanted)
-        claims.append((self.addresses, number))
+        number = self._wanted_address(service, wanted) if wanted else self._any_address(service)
         address = str(IPv4Address(number))
         spec["clusterIP"], spec["clusterIPs"] = address, [address]
 
-    def _take_address(self, service: Object, wanted: str) -> int:
-        try:
-            number = int(IPv4Address(wanted))
-        except ValueError:
-            why = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"
-            error = FieldError("FieldValueInvalid", "spec.clusterIPs[0]", f'Invalid value: "{wanted}": {why}')
-            raise _refused(service, error) from None
-        failed = f"failed to allocate IP {wanted}"
-        try:
-            self.addresses.take(number, owner_of(service))
-        except Taken:
-            raise _refused(service, _address_error([wanted], f"{failed}: provided IP is already allocated")) from None
-        except OutOfRange:
-            why = (
-                f"the provided IP ({wanted}) is not in the valid range. "
-                f"The range of valid IPs is {self._network.with_prefixlen}"
-            )
-            raise _refused(service, _address_error([wanted], f"{failed}: {why}")) from None
-        return number
+    def _any_address(self, service: Object) -> int:
+        for pool in self._pools():
+            try:
+                return pool.free(self._rng)
+            except Exhausted:
+                continue
+        raise _refused(service, _address_error([], "failed to allocate a serviceIP: range is full"))
 
-    def _reserve_ports(self, service: Object, old: Object | None, claims: list[Claim]) -> None:
+    def _wanted_address(self, service: Object, wanted: str) -> int:
+        if problems := ip_address(wanted):
+            error = FieldError("FieldValueInvalid", "spec.clusterIPs[0]", f'Invalid value: "{wanted}": {problems[0]}')
+            raise _refused(service, error)
+        if ":" in wanted:
+            why = f'Invalid value: ["{wanted}"]: IPv6 is not configured on this cluster'
+            raise _refused(service, FieldError("FieldValueInvalid", "spec.clusterIPs[0]", why))
+        number, failed = int(IPv4Address(wanted)), f"failed to allocate IP {wanted}"
+        for pool in self._pools():
+            try:
+                pool.check(number)
+            except OutOfRange:
+                continue
+            except Taken:
+                why = f"{failed}: provided IP is already allocated"
+                raise _refused(service, _address_error([wanted], why)) from None
+            return number
+        why = f"{failed}: the provided network does not match the current range"
+        raise _refused(service, _address_error([wanted], why))
+
+    def _reserve_ports(self, service: Object, old: Object | None) -> None:
         spec = service["spec"]
-        had = set(node_ports(old["spec"])) if old is not None else set()
+        mine = set(node_ports(old["spec"])) if old is not None else set()
         if spec.get("type") in WITH_NODE_PORTS:
-            self._reserve_node_ports(service, had, claims)
+            self._reserve_node_ports(service, mine)
         if needs_health_check_port(spec):
             wanted = spec.get("healthCheckNodePort") or 0
-            if wanted not in had or not wanted:
-                number = self._take_port(service, wanted, "spec.healthCheckNodePort")
-                claims.append((self.ports, number))
-                spec["healthCheckNodePort"] = number
+            if wanted not in mine or not wanted:
+                spec["healthCheckNodePort"] = self._port(service, wanted, "spec.healthCheckNodePort", mine)
 
-    def _reserve_node_ports(self, service: Object, had: set[int], claims: list[Claim]) -> None:
+    def _reserve_node_ports(self, service: Object, mine: set[int]) -> None:
+        """`mine` is what the Service has, and gets what is chosen for it."""
         spec = service["spec"]
         fill = spec["type"] == "NodePort" or spec.get("allocateLoadBalancerNodePorts") is not False
         shared: dict[int, int] = {}  # service port -> node port: TCP and UDP on one port share the number
-        mine = set(had)
         for index, port in enumerate(spec.get("ports") or ()):
             wanted = port.get("nodePort") or 0
             if not wanted and fill:
@@ -207,44 +193,27 @@ class ServiceAllocation:
             if not wanted and not fill:
                 continue
             if wanted not in mine or not wanted:
-                wanted = self._take_port(service, wanted, f"spec.ports[{index}].nodePort")
-                claims.append((self.ports, wanted))
+                wanted = self._port(service, wanted, f"spec.ports[{index}].nodePort", mine)
                 mine.add(wanted)
             port["nodePort"] = shared[port.get("port", 0)] = wanted
+        count = len(set(node_ports(spec)))
+        if count > MAX_NODE_PORTS:
+            raise _refused(service, too_many("spec.ports", count, MAX_NODE_PORTS))
 
-    def _take_port(self, service: Object, wanted: int, path: str) -> int:
+    def _port(self, service: Object, wanted: int, path: str, mine: set[int]) -> int:
+        numbers = self._ports.numbers
         try:
             if not wanted:
-                return self.ports.take_any(owner_of(service))
-            self.ports.take(wanted, owner_of(service))
+                return self._ports.free(self._rng, mine)
+            self._ports.check(wanted)
             return wanted
         except Taken:
             why = "provided port is already allocated"
         except OutOfRange:
-            numbers = self.ports.numbers
             why = f"provided port is not in the valid range. The range of valid ports is {numbers[0]}-{numbers[-1]}"
         except Exhausted:
             why = "failed to allocate a nodePort: range is full"
         raise _refused(service, FieldError("FieldValueInvalid", path, f"Invalid value: {wanted}: {why}"))
-
-    def _held(self, service: Object) -> Iterator[Claim]:
-        """What a Service has from the pools."""
-        spec = service.get("spec") or {}
-        address = spec.get("clusterIP")
-        if address and address != HEADLESS:
-            yield self.addresses, int(IPv4Address(address))
-        for number in sorted(set(node_ports(spec))):
-            yield self.ports, number
-
-
-def owner_of(service: Object) -> str:
-    return f"{namespace_of(service)}/{name_of(service)}"
-
-
-def node_ports(spec: Object) -> Iterator[int]:
-    yield from (port["nodePort"] for port in spec.get("ports") or () if port.get("nodePort"))
-    if spec.get("healthCheckNodePort"):
-        yield spec["healthCheckNodePort"]
 
 
 def needs_health_check_port(spec: Object) -> bool:
@@ -313,11 +282,6 @@ INHERITED: tuple[tuple[Callable[[object, object], bool], Callable[[Object, Objec
     (lambda new, old: new not in WITH_NODE_PORTS and old in WITH_NODE_PORTS, _drop_ports),
 )
 """(new type, old type) -> what an update does to the new spec."""
-
-
-def _is_removed(service: Object | None) -> bool:
-    """A deletion, or the update that takes the last finalizer off a deleted Service."""
-    return service is None or (is_being_deleted(service) and not service["metadata"].get("finalizers"))
 
 
 def _address_error(addresses: list[str], why: str) -> FieldError:

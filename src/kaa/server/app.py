@@ -24,6 +24,7 @@ from kaa.lib.clock import Clock
 from kaa.server import routing
 from kaa.server.authorize import forbidden
 from kaa.server.chain import Core, Handler, SecureBy, trust_everybody
+from kaa.server.claim_repair import ClaimRepair
 from kaa.server.compaction import compact_regularly
 from kaa.server.custom import allow_custom_kinds
 from kaa.server.custom.definitions import Definitions
@@ -80,7 +81,7 @@ class APIServer:
         self.health = Health()
         self.metrics = Metrics(clock)
         self._audit = audit
-        self.chain = secure(Core(clock, self.catalog, self.reader, self.writer))
+        self.chain = secure(Core(clock, self.catalog, self.reader, self.writer, self.cache.has))
         verbs = Verbs(
             self.catalog,
             self.registry,
@@ -140,6 +141,9 @@ class APIServer:
                 tasks.create_task(self.chain.background(), name="security")
             following = follow(self.flow_control, self.cache, self.catalog, self.clock)
             tasks.create_task(following, name="flow control")
+            repair = ClaimRepair(self.store, self.cache, self.catalog, self.clock)
+            await repair.look()  # before anybody can ask for an address
+            tasks.create_task(repair.run(), name="claims of Services")
             self.health.ready = True
             ready.set_result(None)
 

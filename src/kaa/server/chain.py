@@ -48,8 +48,8 @@ class Admission(Protocol):
     def release(self, request: AdmissionRequest, committed: bool) -> None:
         """Called once for each request that `mutate` was called for, when its outcome is known.
 
-        What was set aside for it (an address, quota) is given back if it was not committed; what a committed
-        DELETE or UPDATE let go is free again. An update that lost a race is tried again: with a new request.
+        What was set aside for it (quota) is given back if it was not committed. A write that lost a race is tried
+        again: with a new request.
         """
         ...
 
@@ -101,6 +101,7 @@ class Core:
     catalog: Catalog
     reader: Reader
     writer: Writer
+    is_taken: Callable[[str], bool]  # whether there is something at a store key
 
 
 @dataclass(slots=True)

@@ -20,6 +20,7 @@ from kaa.api.resource import Resource
 from kaa.lib.clock import Clock, rfc3339
 from kaa.server import strategy
 from kaa.server.chain import Admission
+from kaa.server.claims import ClaimLost, claim_change, makes_claims
 from kaa.server.deletion import DeleteOptions, Mark, Pending, Remove, decide, may_be_removed
 from kaa.server.entries import Entry
 from kaa.server.field_managers import Tracker
@@ -37,7 +38,7 @@ from kaa.server.object_meta import (
 from kaa.server.request import AdmissionRequest, Attributes, User
 from kaa.server.storage import METADATA, decode, encode, item_of, key_of, prefix_of
 from kaa.server.watch_cache import WatchCache
-from kaa.store.store import Compare, Delete, Operation, Put, Store, Transaction
+from kaa.store.store import Compare, Delete, Operation, Put, Store, StoreFailed, Transaction
 
 UPDATE_TRIES = 32
 """Races that an update may lose before its caller gets the Conflict."""
@@ -114,7 +115,18 @@ class Registry:
         return written
 
     async def _create(self, resource: Resource, namespace: str, obj: Object, write: Write) -> Written | None:
-        """One try; None if the name is taken."""
+        """None if the name is taken. Who was slower in taking an address or a port is given another, if any will do."""
+        if not makes_claims(resource):
+            return await self._try_to_create(resource, namespace, obj, write)
+        for _ in range(UPDATE_TRIES):
+            try:
+                return await self._try_to_create(resource, namespace, copy_object(obj), write)
+            except ClaimLost:
+                await self._cache.caught_up()
+        raise conflict(resource.name, resource.group, obj["metadata"]["name"])
+
+    async def _try_to_create(self, resource: Resource, namespace: str, obj: Object, write: Write) -> Written | None:
+        """One try; None if the name is taken. Raises ClaimLost."""
         admission = self._admission_request(resource, write, "CREATE", obj, None)
         committed = False
         try:
@@ -133,10 +145,17 @@ class Registry:
                 taken = key_of(resource, namespace, name) in self._cache.kind(resource).entries
                 return None if taken else Written(_dry_item(stored), created=True)
             lease = await self._lease_of(resource)
-            transaction = await self._store.txn((Compare(key, 0),), (Put(key, stored, lease),))
+            claims = claim_change(resource, None, obj, self._clock)
+            transaction = await self._store.txn(
+                (Compare(key, 0), *claims.compares), (Put(key, stored, lease), *claims.operations)
+            )
             committed = transaction.succeeded
-            return Written(item_of(stored, transaction.revision), created=True) if committed else None
-        except asyncio.CancelledError:
+            if committed:
+                return Written(item_of(stored, transaction.revision), created=True)
+            if transaction.current[0] is None:
+                raise ClaimLost
+            return None
+        except (asyncio.CancelledError, StoreFailed):
             committed = True  # not known: what was set aside may be in use
             raise
         finally:
@@ -176,7 +195,7 @@ class Registry:
     async def _update(
         self, resource: Resource, entry: Entry, admission: AdmissionRequest, write: Write, subresource: str
     ) -> Written | None:
-        """One try; None if the object has changed meanwhile."""
+        """One try; None if the object has changed meanwhile, or a number that it takes has been taken."""
         committed = False
         new, old = admission.object, admission.old
         assert new is not None
@@ -201,10 +220,13 @@ class Registry:
             if write.dry_run:
                 return Written(item_of(stored, entry.revision), removed=removed)
             operation: Operation = Delete(key) if removed else Put(key, stored, await self._lease_of(resource))
-            transaction = await self._store.txn((Compare(key, entry.revision),), (operation,))
+            claims = claim_change(resource, old, None if removed else new, self._clock)
+            transaction = await self._store.txn(
+                (Compare(key, entry.revision), *claims.compares), (operation, *claims.operations)
+            )
             committed = transaction.succeeded
             return Written(item_of(stored, transaction.revision), removed=removed) if committed else None
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, StoreFailed):
             committed = True  # not known: what was set aside may be in use
             raise
         finally:
@@ -232,7 +254,7 @@ class Registry:
                     return Written(entry.item)
                 if dry_run:
                     return Written(entry.item, removed=isinstance(decision, Remove))
-                transaction, item = await self._carry_out(resource, entry, decision)
+                transaction, item = await self._carry_out(resource, entry, old, decision)
                 committed = transaction.succeeded and isinstance(decision, Remove)
                 if transaction.succeeded:
                     return Written(item, removed=committed)
@@ -242,11 +264,14 @@ class Registry:
                     write.admission.release(admission, committed)
         raise conflict(resource.name, resource.group, name)
 
-    async def _carry_out(self, resource: Resource, entry: Entry, decision: Remove | Mark) -> tuple[Transaction, bytes]:
+    async def _carry_out(
+        self, resource: Resource, entry: Entry, old: Object, decision: Remove | Mark
+    ) -> tuple[Transaction, bytes]:
         key = prefix_of(resource) + entry.key
         unchanged = (Compare(key, entry.revision),)
         if isinstance(decision, Remove):
-            return await self._store.txn(unchanged, (Delete(key),)), entry.item
+            claims = claim_change(resource, old, None, self._clock)
+            return await self._store.txn(unchanged, (Delete(key), *claims.operations)), entry.item
         stored = encode(resource, decision.object)
         transaction = await self._store.txn(unchanged, (Put(key, stored),))
         return transaction, item_of(stored, transaction.revision)

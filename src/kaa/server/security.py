@@ -104,7 +104,7 @@ def _chain(core: Core, options: SecurityOptions) -> Chain:
     )
     rbac = RBACAuthorizer(reader)
     authorizer = Authorization((Masters(), NodeAuthorizer(reader), rbac))
-    allocation = ServiceAllocation(reader, clock, options.service_network)
+    allocation = ServiceAllocation(reader, clock, core.is_taken)
     admission = AdmissionChain(
         Context(reader, authorizer, clock),
         reservations=(allocation,),
@@ -125,9 +125,7 @@ def _chain(core: Core, options: SecurityOptions) -> Chain:
     )
 
     async def started() -> None:
-        allocation.rebuild()
         await ensure_objects(core, advertised)
-        allocation.rebuild()
 
     async def background() -> None:
         try:

@@ -118,9 +118,15 @@ class WatchCache:
         self._waiting: list[tuple[int, asyncio.Future[None]]] = []
 
     def kind(self, resource: Resource) -> KindCache:
-        return self._of_prefix(prefix_of(resource))
+        return self.at(prefix_of(resource))
 
-    def _of_prefix(self, prefix: str) -> KindCache:
+    def has(self, key: str) -> bool:
+        """Whether there is something at a store key, also where no kind is served from."""
+        prefix, rest = split_key(key)
+        kind = self._kinds.get(prefix)
+        return kind is not None and rest in kind.entries
+
+    def at(self, prefix: str) -> KindCache:
         kind = self._kinds.get(prefix)
         if kind is None:
             row = stored_rows(self._catalog).get(prefix)
@@ -174,7 +180,7 @@ class WatchCache:
             page = await self._store.range(REGISTRY, start=start, limit=LOAD_PAGE, revision=revision)
             for kv in page.items:
                 prefix, key = split_key(kv.key)
-                kind = self._of_prefix(prefix)
+                kind = self.at(prefix)
                 kind.entries[key] = entry_of(key, kv.value, kv.mod_revision, kv.create_revision, kind.fields)
             if not page.more:
                 break
@@ -206,7 +212,7 @@ class WatchCache:
 
     def _step(self, event: Event) -> None:
         prefix, key = split_key(event.key)
-        kind = self._of_prefix(prefix)
+        kind = self.at(prefix)
         kv = event.current
         if kv is None:
             kind.delete(key, event.revision)

@@ -98,3 +98,4 @@ NETWORK_POLICY = compile_defaults(
     }
 )
 SERVICE_CIDR = compile_defaults({"spec": EMPTY, "status": EMPTY})
+IP_ADDRESS = compile_defaults({"spec": EMPTY})

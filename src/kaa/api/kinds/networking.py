@@ -2,7 +2,7 @@
 
 from kaa.api import defaults, printing, validation
 from kaa.api.resource import STATUS, GroupVersion, Resource
-from kaa.api.validation.names import ip_address
+from kaa.api.validation.names import canonical_ip_address
 from kaa.api.validation.walker import unchanged, validator
 
 V1 = GroupVersion(
@@ -30,7 +30,11 @@ V1 = GroupVersion(
         Resource(
             kind="IPAddress",
             columns=printing.network.IP_ADDRESS,
-            name_rule=ip_address,
+            name_rule=canonical_ip_address,
+            has_generation=False,
+            defaults=defaults.network.IP_ADDRESS,
+            validate=validator(validation.network.IP_ADDRESS),
+            validate_update=unchanged("spec.parentRef"),
             plural="ipaddresses",
             namespaced=False,
             short_names=("ip",),
@@ -46,7 +50,10 @@ V1 = GroupVersion(
         Resource(
             kind="ServiceCIDR",
             columns=printing.network.SERVICE_CIDR,
+            has_generation=False,
             defaults=defaults.network.SERVICE_CIDR,
+            validate=validator(validation.network.SERVICE_CIDR),
+            validate_update=validation.network.validate_service_cidr_update,
             namespaced=False,
             subresources=(STATUS,),
         ),

@@ -28,6 +28,11 @@ qualified_name: Problems = label_key_problems
 label_value: Problems = label_value_problems
 
 
+NOT_AN_ADDRESS = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"
+LEADING_ZEROS = "must not have leading 0s"
+NOT_A_CIDR = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)"
+
+
 def must_match(sentence: str, pattern: str, *examples: str) -> str:
     listed = " or ".join(f"'{example}', " for example in examples)
     shown = f"e.g. {listed}" if examples else ""
@@ -158,13 +163,37 @@ def ip_address(value: str) -> list[str]:
     try:
         ipaddress.ip_address(value)
     except ValueError:
-        return ["must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"]
+        return [LEADING_ZEROS if _is_address_but_for_zeros(value) else NOT_AN_ADDRESS]
     return []
+
+
+def _is_address_but_for_zeros(value: str) -> bool:
+    """Whether each part of it is a number, which some read as octal when it begins with 0."""
+    parts = value.split(".")
+    return len(parts) == 4 and all(part.isascii() and part.isdigit() and int(part[-4:]) <= 255 for part in parts)
+
+
+def canonical_ip_address(value: str) -> list[str]:
+    """An address as it names an IPAddress: written in the one way that has no other."""
+    if problems := ip_address(value):
+        return problems
+    canonical = str(ipaddress.ip_address(value))
+    return [] if value == canonical else [f'must be in canonical form ("{canonical}")']
 
 
 def cidr(value: str) -> list[str]:
     try:
         ipaddress.ip_network(value, strict=False)
     except ValueError:
-        return ["must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)"]
-    return [] if "/" in value else ["must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)"]
+        return [NOT_A_CIDR]
+    return [] if "/" in value else [NOT_A_CIDR]
+
+
+def exact_cidr(value: str) -> list[str]:
+    """A network's address and length, with nothing set where the hosts are."""
+    if problems := cidr(value):
+        return problems
+    network = ipaddress.ip_network(value, strict=False)
+    if ipaddress.ip_interface(value).ip != network.network_address:
+        return ["must not have bits set beyond the prefix length"]
+    return [] if value == str(network) else [f'must be in canonical form ("{network}")']

@@ -7,7 +7,15 @@ from kaa.api.objects import Object
 from kaa.api.validation.containers import port_or_name
 from kaa.api.validation.fields import IMMUTABLE, duplicate, forbidden, invalid, not_supported, required, too_many
 from kaa.api.validation.metadata import check_labels, check_selector
-from kaa.api.validation.names import cidr, dns_label, dns_subdomain, ip_address, wildcard_subdomain
+from kaa.api.validation.names import (
+    cidr,
+    dns_label,
+    dns_subdomain,
+    exact_cidr,
+    ip_address,
+    path_segment,
+    wildcard_subdomain,
+)
 from kaa.api.validation.walker import (
     REQUIRED,
     Errors,
@@ -276,3 +284,48 @@ NETWORK_POLICY = compile_rules(
 )
 
 INGRESS_CLASS = compile_rules({"spec": {"controller": REQUIRED}}, root=True)
+
+PARENT_REFERENCE = {
+    "group": valid(dns_subdomain),
+    "resource": (REQUIRED, valid(path_segment)),
+    "name": (REQUIRED, valid(path_segment)),
+    "namespace": valid(path_segment),
+}
+
+
+def has_parent(spec: Any, path: str, errors: Errors) -> None:
+    if spec.get("parentRef") is None:
+        errors.append(required(f"{path}.parentRef"))
+
+
+IP_ADDRESS = compile_rules({"spec": {"": has_parent, "parentRef": PARENT_REFERENCE}}, root=True)
+
+MAX_CIDRS = 2
+ONE_EACH = "may specify no more than one IP for each IP family, i.e 192.168.0.0/24 and 2001:db8::/64"
+
+
+def service_cidrs(spec: Any, path: str, errors: Errors) -> None:
+    """One range, or one of each family."""
+    cidrs, path = spec.get("cidrs") or [], f"{path}.cidrs"
+    if not cidrs:
+        errors.append(required(path, "at least one CIDR required"))
+    elif len(cidrs) > MAX_CIDRS:
+        errors.append(invalid(path, {"CIDRs": cidrs}, f"may only hold up to {MAX_CIDRS} values"))
+    else:
+        for i, value in enumerate(cidrs):
+            errors += [invalid(f"{path}[{i}]", value, problem) for problem in exact_cidr(value)]
+        families = {":" in value for value in cidrs}
+        if len(families) < len(cidrs) and not any(cidr(value) for value in cidrs):
+            errors.append(invalid(path, cidrs, ONE_EACH))
+
+
+SERVICE_CIDR = compile_rules({"spec": {"": service_cidrs}}, root=True)
+
+
+def validate_service_cidr_update(new: Object, old: Object, subresource: str) -> Errors:
+    """Ranges stay; one of the other family may be added."""
+    now, before = new["spec"].get("cidrs") or [], old["spec"].get("cidrs") or []
+    if len(now) < len(before) or len(now) > MAX_CIDRS:
+        return [invalid("spec.cidrs", now, IMMUTABLE)]
+    pairs = enumerate(zip(now, before, strict=False))
+    return [invalid(f"spec.cidrs[{i}]", value, IMMUTABLE) for i, (value, was) in pairs if value != was]

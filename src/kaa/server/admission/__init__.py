@@ -1,7 +1,7 @@
 """What happens to a write between authorization and the store: first what may change it, then what may refuse it.
 
-`PLUGINS` is the whole list, in upstream's order. Addresses and ports of Services are set aside after it, before
-validation; quota is the very last check. Both give back what a failed write has taken.
+`PLUGINS` is the whole list, in upstream's order. Addresses and ports of Services are chosen after it, before
+validation; quota is the very last check, and gives back what a failed write has taken.
 """
 
 from collections.abc import Sequence
@@ -41,14 +41,10 @@ PLUGINS: tuple[Plugin, ...] = (
 
 
 class Reservation(Protocol):
-    """Something that is set aside for a write: an address, a port."""
+    """Something that is chosen for a write: an address, a port."""
 
     async def reserve(self, request: AdmissionRequest) -> None:
         """May fill the object in. Raises APIError when there is nothing left."""
-        ...
-
-    def release(self, request: AdmissionRequest, committed: bool) -> None:
-        """As `Admission.release`. Also called when `reserve` was not reached or has failed."""
         ...
 
 
@@ -95,5 +91,3 @@ class AdmissionChain:
     def release(self, request: AdmissionRequest, committed: bool) -> None:
         if self._quota is not None:
             self._quota.release(request, committed)
-        for reservation in self._reservations:
-            reservation.release(request, committed)

@@ -14,6 +14,7 @@ from kaa.api.objects import Object, annotations_of, copy_object, name_of, namesp
 from kaa.server.bootstrap.flow_control import flow_control_objects, restored
 from kaa.server.bootstrap.objects import Advertised, followed_objects, namespaces, settled_objects
 from kaa.server.bootstrap.policy import policy_objects
+from kaa.server.bootstrap.service_range import ensure_service_range
 from kaa.server.chain import Core
 
 AUTOUPDATE = "rbac.authorization.kubernetes.io/autoupdate"
@@ -28,6 +29,7 @@ async def ensure_objects(core: Core, advertised: Advertised) -> None:
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(_ensure(core, settled_objects(advertised), _keep))
         tasks.create_task(_ensure(core, followed_objects(advertised), _follow))
+        tasks.create_task(ensure_service_range(core, advertised))
         tasks.create_task(_ensure(core, flow_control_objects(), restored))
         tasks.create_task(_ensure(core, ((obj["kind"], obj) for obj in policy_objects()), _complete))
 

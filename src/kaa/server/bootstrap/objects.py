@@ -51,13 +51,6 @@ def settled_objects(advertised: Advertised) -> Iterator[tuple[str, Object]]:
     for name, value, description in PRIORITY_CLASSES:
         yield "PriorityClass", {"metadata": {"name": name}, "value": value, "description": description}
     yield "Service", _kubernetes_service(advertised)
-    yield (
-        "ServiceCIDR",
-        {
-            "metadata": {"name": "kubernetes"},
-            "spec": {"cidrs": [advertised.service_network.with_prefixlen]},
-        },
-    )
 
 
 def followed_objects(advertised: Advertised) -> Iterator[tuple[str, Object]]:

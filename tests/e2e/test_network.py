@@ -4,7 +4,7 @@ import urllib.request
 
 import pytest
 
-from tests.e2e.objects import deployment, fetch, pod, service, shell_pod
+from tests.e2e.objects import container, deployment, fetch, pod, service, shell_pod
 from tests.e2e.running import RunningCluster, eventually
 
 
@@ -77,3 +77,28 @@ def test_service_and_pod_ranges_never_leave_the_machine(cluster: RunningCluster,
     for address in ("10.96.200.200", "10.244.200.200"):
         result = in_client(cluster, web, f"nc -w 5 {address} 80 </dev/null; echo code $?")
         assert "code 1" in result
+
+
+def test_a_host_port_answers_where_it_was_asked_to(cluster: RunningCluster, namespace: str) -> None:
+    """On every address of its node, or on the one it names: two pods may have one port on different addresses."""
+    node = cluster.get("nodes")["items"][0]["status"]["addresses"][0]["address"]
+    cluster.apply(
+        pod("anywhere", namespace, containers=[container(ports=[{"containerPort": 8080, "hostPort": 18080}])]),
+        pod(
+            "at-home",
+            namespace,
+            containers=[container(ports=[{"containerPort": 8080, "hostPort": 18081, "hostIP": "127.0.0.1"}])],
+        ),
+        pod(
+            "outdoors",
+            namespace,
+            containers=[container(ports=[{"containerPort": 8080, "hostPort": 18081, "hostIP": node}])],
+        ),
+        shell_pod("on-node", namespace, "sleep 3600", hostNetwork=True),
+    )
+    cluster.kubectl("-n", namespace, "wait", "--for=condition=Ready", "pod", "--all", "--timeout=60s")
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    assert opener.open(f"http://{node}:18080/", timeout=5).read() == b"anywhere\n"
+    assert opener.open(f"http://{node}:18081/", timeout=5).read() == b"outdoors\n"
+    words = ["-n", namespace, "exec", "on-node", "--", "sh", "-c", fetch("127.0.0.1", 18081)]
+    assert cluster.kubectl(*words).stdout == "at-home\n"

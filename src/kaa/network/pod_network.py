@@ -5,9 +5,9 @@ range on `eth0` as a /32, the gateway as its only neighbour and default route; t
 through the veth's other end. Nothing is bridged, so a reply between two pods of a node cannot pass by the node's
 address translation, and a pod can reach itself through a Service.
 
-What is given to a sandbox is kept as a file named by its id, so that it survives the agent; the files are the whole
-allocation table. Invariant: no two files name one address. The range is kept too: an agent that comes back connects
-pods at once, and its node does not turn unready for a moment.
+What is given to a sandbox (its address, a line for each host port) is kept as a file named by its id, so that it
+survives the agent; the files are the whole allocation table. Invariant: no two files name one address. The range is
+kept too: an agent that comes back connects pods at once, and its node does not turn unready for a moment.
 """
 
 import asyncio
@@ -16,6 +16,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from kaa.cri.cri import Message, PodNetworkError
+from kaa.network.host_ports import HostPorts, Mapping, mappings_of
 from kaa.network.links import configure_async
 
 POD_INTERFACE = "eth0"
@@ -60,7 +61,9 @@ class RoutedPodNetwork:
         self._sandboxes = state_dir / "sandboxes"
         self._sandboxes.mkdir(parents=True, exist_ok=True, mode=0o700)
         # By sandbox id. A file that is empty was cut off by a crash before its address was used.
-        self._addresses = {path.name: text for path in self._sandboxes.iterdir() if (text := path.read_text())}
+        texts = {path.name: text.splitlines() for path in self._sandboxes.iterdir() if (text := path.read_text())}
+        self._addresses = {sandbox_id: lines[0] for sandbox_id, lines in texts.items()}
+        self._host_ports = HostPorts({lines[0]: [Mapping.parse(m) for m in lines[1:]] for lines in texts.values()})
         self._range_file = state_dir / "range"
         self._range: ipaddress.IPv4Network | None = None
         self._range_known = asyncio.Event()
@@ -70,9 +73,10 @@ class RoutedPodNetwork:
         return "" if self._range else "the node has no pod range yet (spec.podCIDR)"
 
     async def restore(self) -> None:
-        """Takes the range of an earlier agent into use, if there was one; `set_range` may still correct it."""
+        """Takes the range and host ports of an earlier agent into use; `set_range` may still correct the range."""
         if self._range_file.exists() and (kept := self._range_file.read_text()):
             await self.set_range(kept)
+        await self._host_ports.restore()
 
     async def set_range(self, pod_cidr: str) -> None:
         """Takes the node's pod range into use: puts the gateway's address in place. The same range twice is once."""
@@ -89,17 +93,20 @@ class RoutedPodNetwork:
         assert self._range is not None
         if sandbox_id in self._addresses:
             return [self._addresses[sandbox_id]]
-        address = self._allocate(sandbox_id, self._range)
+        mappings = mappings_of(config)
+        address = self._allocate(sandbox_id, self._range, mappings)
         try:
             await self._connect(sandbox_id, netns_path, address, gateway_of(self._range))
+            if mappings:
+                await self._host_ports.add(mappings, address, veth_of(sandbox_id))
         except BaseException:
             await self.detach(sandbox_id)
             raise
         return [address]
 
-    def _allocate(self, sandbox_id: str, network: ipaddress.IPv4Network) -> str:
+    def _allocate(self, sandbox_id: str, network: ipaddress.IPv4Network, mappings: Iterable[Mapping]) -> str:
         address = first_free(network, self._addresses.values(), self._last)
-        (self._sandboxes / sandbox_id).write_text(address)
+        (self._sandboxes / sandbox_id).write_text("\n".join([address, *map(str, mappings)]))
         self._addresses[sandbox_id] = self._last = address
         return address
 
@@ -127,5 +134,6 @@ class RoutedPodNetwork:
     async def detach(self, sandbox_id: str) -> None:
         # Deleting the node's end deletes the peer and the route with it.
         await configure_async([f"link delete {veth_of(sandbox_id)}"], force=True)
-        self._addresses.pop(sandbox_id, None)
+        if address := self._addresses.pop(sandbox_id, ""):
+            await self._host_ports.remove(address)
         (self._sandboxes / sandbox_id).unlink(missing_ok=True)

@@ -27,6 +27,7 @@ def command(listen: Path, root: str, state: str, pod_cidr: str, mirrors: tuple[t
         config = RuntimeConfig(Path(root), Path(state), registry_mirrors=dict(mirrors))
         runtime, images = open_runtime(config, network, WallClock(), set_pod_range=network.set_range)
         async with asyncio.TaskGroup() as tasks:
+            await network.restore()
             tasks.create_task(runtime.run())
             tasks.create_task(serve(runtime, images, listen))
             if pod_cidr:

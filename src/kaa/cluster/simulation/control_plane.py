@@ -16,6 +16,7 @@ from kaa.controllers.runtime import COMPONENT as CONTROLLER_MANAGER
 from kaa.controllers.runtime import run_controller_manager
 from kaa.controllers.service_account_token import sign_with
 from kaa.lib.clock import Clock
+from kaa.server.backends import Kubelets
 from kaa.server.chain import SecureBy
 from kaa.server.security import SecurityOptions, secure
 
@@ -26,13 +27,15 @@ CLUSTER_CIDR = "10.0.0.0/8"
 """Pods' addresses: room for 65,536 nodes of 256 each. No packet is ever sent to one."""
 
 
-def security_of(credentials: Credentials) -> SecureBy:
+def security_of(credentials: Credentials, kubelets: Kubelets | None = None) -> SecureBy:
+    """`kubelets` are those of the simulated nodes."""
     options = SecurityOptions(
         client_ca=credentials.authority.certificate,
         front_proxy_ca=credentials.front_proxy.certificate,
         service_account_key=credentials.token_key,
         service_account_public_keys=(credentials.token_public_key,),
         kubelet_tls=ssl.create_default_context,
+        kubelets=kubelets,
         advertise_address=ADDRESS,
         port=PORT,
     )

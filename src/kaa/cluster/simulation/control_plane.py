@@ -6,19 +6,18 @@ nobody is in between.
 
 import ssl
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from kaa.client.rest import Client
 from kaa.cluster.simulation.component import Component, user_named
 from kaa.cluster.simulation.credentials import Credentials
-from kaa.controllers import Options
-from kaa.controllers.certificate_authority import PairAuthority
-from kaa.controllers.runtime import COMPONENT as CONTROLLER_MANAGER
-from kaa.controllers.runtime import run_controller_manager
-from kaa.controllers.service_account_token import sign_with
 from kaa.lib.clock import Clock
 from kaa.server.backends import Kubelets
 from kaa.server.chain import SecureBy
 from kaa.server.security import SecurityOptions, secure
+
+if TYPE_CHECKING:
+    from kaa.controllers import Options
 
 ADDRESS, PORT = "127.0.0.1", 6443
 """What the `kubernetes` Service's endpoint says, whether or not a port is open."""
@@ -42,26 +41,33 @@ def security_of(credentials: Credentials, kubelets: Kubelets | None = None) -> S
     return secure(options)
 
 
-def controller_manager(options: Options, credentials: Credentials) -> Component:
+def controller_manager(credentials: Credentials, options: "Options | None" = None) -> Component:
     """With what every cluster's controllers need, where `options` does not say otherwise."""
 
     async def run(client: Client, clock: Clock) -> None:
+        # The controllers' modules, as the scheduler's below, are loaded while the API answers already.
+        from kaa.controllers import Options
+        from kaa.controllers.certificate_authority import PairAuthority
+        from kaa.controllers.runtime import run_controller_manager
+        from kaa.controllers.service_account_token import sign_with
+
+        chosen = options or Options()
         authority = PairAuthority(credentials.authority.certificate, credentials.authority.key, clock)
         complete = replace(
-            options,
-            root_ca_pem=options.root_ca_pem or credentials.authority.certificate.decode(),
-            sign_token=options.sign_token or sign_with(lambda: credentials.token_key),
-            authority=options.authority or authority,
-            cluster_cidr=options.cluster_cidr or CLUSTER_CIDR,
+            chosen,
+            root_ca_pem=chosen.root_ca_pem or credentials.authority.certificate.decode(),
+            sign_token=chosen.sign_token or sign_with(lambda: credentials.token_key),
+            authority=chosen.authority or authority,
+            cluster_cidr=chosen.cluster_cidr or CLUSTER_CIDR,
         )
         await run_controller_manager(client, clock, options=complete)
 
-    return Component(CONTROLLER_MANAGER, user_named("system:kube-controller-manager"), run)
+    return Component("kube-controller-manager", user_named("system:kube-controller-manager"), run)
 
 
 def scheduler() -> Component:
     async def run(client: Client, clock: Clock) -> None:
-        from kaa.scheduler.loop import run_scheduler  # numpy: the API need not wait for it
+        from kaa.scheduler.loop import run_scheduler
 
         await run_scheduler(client, clock)
 

@@ -8,63 +8,142 @@ Names of kinds are kubectl's (`kind_names`), the namespace is "default" unless i
 an APIError with its text.
 """
 
-from collections.abc import Callable
-from typing import Any
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import replace
+from datetime import datetime, timedelta
+from inspect import isawaitable
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 
 from kaa.api.objects import Object, name_of, namespace_of
 from kaa.api.resource import Resource
-from kaa.client.rest import Client
+from kaa.client.rest import Client, error_of
+from kaa.cluster.simulation.component import user_named
 from kaa.cluster.simulation.control_plane import controller_manager, scheduler, security_of
 from kaa.cluster.simulation.credentials import known_credentials, process_credentials
 from kaa.cluster.simulation.faults import Faults
+from kaa.cluster.simulation.history import Past, Recorded
+from kaa.cluster.simulation.images import Images
 from kaa.cluster.simulation.kind_names import resource_named
+from kaa.cluster.simulation.kubelet_doors import KubeletDoors
 from kaa.cluster.simulation.manifests import Manifest, is_single, objects_of
 from kaa.cluster.simulation.settings import Settings
+from kaa.cluster.simulation.simulated_nodes import node_address, simulated_node
+from kaa.cluster.simulation.snapshot import Snapshot
+from kaa.cluster.simulation.timing import (
+    POLL_SECONDS,
+    POLL_WALL_SECONDS,
+    QUIET_VIRTUAL_SECONDS,
+    QUIET_WALL_SECONDS,
+    SETTLE_SECONDS,
+    next_moment,
+    seconds_of,
+    settle,
+)
 from kaa.cluster.simulation.waiting import WAIT_SECONDS, Condition, wait_for
 from kaa.cluster.simulation.world import World
-from kaa.controllers import Options
-from kaa.lib.clock import Clock, VirtualClock, WallClock
+from kaa.lib.clock import Clock, VirtualClock, VirtualEventLoop, WallClock
+from kaa.server.inprocess import InProcessTransport
+from kaa.store.memory import EMPTY
+
+if TYPE_CHECKING:
+    from kaa.cluster.simulation.front_door import FrontDoor
+    from kaa.cri.simulated_behaviour import Program
 
 FIELD_MANAGER = "kaa"
 """Who `apply` says it is, unless told otherwise."""
 
 DEFAULT_NAMESPACE = "default"
 
+P = TypeVar("P", bound="Program")
+
 
 NOT_RUNNING = "the cluster does not run: use `with Cluster() as c` or `async with`"
+
+
+class VirtualTimeOnly(RuntimeError):
+    """Something was asked for that makes no sense on a virtual clock."""
 
 
 class AsyncCluster:
     """A cluster, started by `start` and ended by `stop` in the same event loop."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, snapshot: Snapshot | None = None) -> None:
         self.settings = settings
+        self.images = Images()
+        self._snapshot = snapshot
         self._world: World | None = None
         self._faults: Faults | None = None
+        self._door: FrontDoor | None = None
+
+    # Its life
+
+    async def __aenter__(self) -> "AsyncCluster":
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()
 
     async def start(self) -> None:
         """Returns once the API answers; controllers, scheduler and nodes start up meanwhile."""
         assert self._world is None, "the cluster has been started"
         settings = self.settings
-        clock: Clock = VirtualClock(settings.seed) if settings.is_virtual else WallClock()
+        if settings.is_virtual and not isinstance(asyncio.get_running_loop(), VirtualEventLoop):
+            raise RuntimeError(
+                'clock="virtual" needs an event loop on virtual time: '
+                "`with asyncio.Runner(loop_factory=kaa.VirtualEventLoop) as runner: runner.run(main())`"
+            )
         credentials = known_credentials() if settings.is_virtual else process_credentials()
-        self._world = world = World(clock, security_of(credentials), seed=settings.seed, latency=settings.is_virtual)
+        doors = KubeletDoors()
+        world = World(
+            self._clock(),
+            security_of(credentials, doors),
+            seed=settings.seed,
+            latency=settings.is_virtual,
+            contents=self._snapshot.contents if self._snapshot else EMPTY,
+            history_bytes=settings.history_bytes,
+        )
+        self._world, self._faults = world, Faults(world)
         if settings.controllers is not False:
-            options = settings.controllers if isinstance(settings.controllers, Options) else Options()
-            world.add(controller_manager(options, credentials))
+            world.add(controller_manager(credentials, None if settings.controllers is True else settings.controllers))
         if settings.scheduler:
             world.add(scheduler())
-        self._faults = Faults(world)
+        for number, name in enumerate(settings.node_names):
+            world.add(simulated_node(name, node_address(number), self.images, doors=doors))
         await world.start()
+
+    def _clock(self) -> Clock:
+        if not self.settings.is_virtual:
+            return WallClock()
+        now = self._snapshot.time if self._snapshot else self.settings.starts_at
+        clock = VirtualClock(self.settings.seed, now)
+        # Its loop may have run for some time.
+        return VirtualClock(self.settings.seed, now - timedelta(seconds=clock.monotonic()))
 
     async def stop(self) -> None:
         """Ends all of it. Twice is once."""
+        if self._door is not None:
+            door, self._door = self._door, None
+            await door.close()
+        if self._faults is not None:
+            faults, self._faults = self._faults, None
+            await faults.close()
         if self._world is not None:
             world, self._world = self._world, None
-            if self._faults is not None:
-                await self._faults.close()
             await world.stop()
+
+    async def reset(self) -> None:
+        """The cluster is as new: nothing of what was in it is left, images and faults included."""
+        await self.stop()
+        self.images = Images()
+        self._snapshot = None
+        await self.start()
 
     @property
     def world(self) -> World:
@@ -83,6 +162,32 @@ class AsyncCluster:
         if self._faults is None:
             raise RuntimeError(NOT_RUNNING)
         return self._faults
+
+    def client_of(self, user: str, *groups: str) -> Client:
+        """A client that speaks as somebody else, for whom RBAC decides: "system:serviceaccount:default:operator"."""
+        return Client(InProcessTransport(self.world.server.handle, user_named(user, *groups)), self.client.catalog)
+
+    def image(self, name: str) -> Callable[[P], P]:
+        """A decorator: the coroutine function is what containers of this image run."""
+
+        def add(program: P) -> P:
+            self.images.add(name, program)
+            return program
+
+        return add
+
+    async def kubeconfig(self) -> Path:
+        """Opens a port on 127.0.0.1, once, and returns the kubeconfig with which any client reaches the cluster."""
+        if self.settings.is_virtual:
+            raise VirtualTimeOnly(
+                "a cluster on a virtual clock has no port: its time jumps as soon as nothing can run, so for a client "
+                'outside hours would pass between two requests, or none at all; use clock="wall"'
+            )
+        if self._door is None:
+            from kaa.cluster.simulation.front_door import FrontDoor  # most clusters never have one
+
+            self._door = await FrontDoor.open(self.world.server)
+        return self._door.kubeconfig
 
     # Objects
 
@@ -167,18 +272,78 @@ class AsyncCluster:
 
     # Time
 
-    async def run_for(self, seconds: float) -> None:
-        await self.world.clock.sleep(seconds)
+    @property
+    def now(self) -> datetime:
+        return self.world.clock.now()
+
+    async def run_for(
+        self,
+        duration: float | timedelta = 0,
+        *,
+        days: float = 0,
+        hours: float = 0,
+        minutes: float = 0,
+        seconds: float = 0,
+    ) -> None:
+        """Lets so much of the cluster's time pass; a plain number is seconds."""
+        await self.world.clock.sleep(seconds_of(duration, days=days, hours=hours, minutes=minutes, seconds=seconds))
+
+    async def run_until(self, predicate: Callable[[], Any | Awaitable[Any]], *, timeout: float = WAIT_SECONDS) -> Any:
+        """Until the predicate, a plain or a coroutine function, gives something true; returns that."""
+        deadline = self.world.clock.monotonic() + timeout
+        while True:
+            revision = self.world.history.revision
+            found = predicate()
+            if isawaitable(found):
+                found = await found
+            if found:
+                return found
+            await self.next_moment(revision, deadline)
+
+    async def next_moment(self, revision: int, deadline: float) -> None:
+        """Until a predicate may have come true that was false at `revision`. Raises WaitTimeout at the deadline."""
+        poll_seconds = POLL_SECONDS if self.settings.is_virtual else POLL_WALL_SECONDS
+        await next_moment(self.world.history, self.world.clock, revision, deadline, poll_seconds)
+
+    async def settle(self, *, quiet: float | None = None, timeout: float = SETTLE_SECONDS) -> None:
+        """Until nothing has been written for `quiet` seconds but heartbeats. See `timing` for what that means."""
+        if quiet is None:
+            quiet = QUIET_VIRTUAL_SECONDS if self.settings.is_virtual else QUIET_WALL_SECONDS
+        await settle(self.world.history, self.world.clock, quiet, timeout)
+
+    async def history(self, kind: str = "", *, name: str = "", namespace: str = "") -> Iterator[Recorded]:
+        """Every change so far, oldest first; of all kinds or one, and there of all objects or some."""
+        resource = self._resource(kind) if kind else None
+        return self.world.history.changes(resource, namespace, name)
+
+    async def at(self, moment: int | datetime) -> Past:
+        """The cluster as it was after a revision or at a time: `get` and `list`, as then."""
+        return self.world.history.at(moment, self.client.catalog)
+
+    async def snapshot(self) -> Snapshot:
+        world = self.world
+        return Snapshot(world.clock.now(), world.store.revision, world.store.contents())
+
+    async def restore(self, snapshot: Snapshot) -> None:
+        """Goes back: the objects, and on a virtual clock the time, are those of the snapshot. Images stay."""
+        await self.stop()
+        self._snapshot = snapshot
+        await self.start()
+
+    async def fork(self, *, seed: int | None = None) -> "AsyncCluster":
+        """Another cluster that begins as this one is now, and goes its own way; it starts when it is entered.
+
+        It has this one's images and settings; another `seed` lets chance fall differently.
+        """
+        settings = self.settings if seed is None else replace(self.settings, seed=seed)
+        fork = AsyncCluster(settings, await self.snapshot())
+        fork.images = self.images
+        return fork
 
 
 async def read_text(client: Client, path: str, query: "list[tuple[str, str]]") -> str:
     """An answer that is text and no object. Raises APIError."""
-    from kaa.client.rest import error_of
-
     response = await client.transport.request("GET", path, query=query)
     if response.status >= 400:
         raise error_of(response)
     return response.body.decode(errors="replace")
-
-
-Predicate = Callable[[], bool]

@@ -12,7 +12,8 @@ had the same history to the last byte.
 
 import hashlib
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
@@ -21,8 +22,9 @@ import orjson
 
 from kaa.api.errors import APIError, not_found
 from kaa.api.objects import Object, labels_of
-from kaa.api.resource import Resource
+from kaa.api.resource import Catalog, Resource
 from kaa.api.selectors import parse_label_selector
+from kaa.cluster.simulation.kind_names import resource_named
 from kaa.lib.clock import Clock
 from kaa.server.storage import REGISTRY, key_of, prefix_of
 from kaa.store.log import Change, Contents, revision_of
@@ -46,14 +48,15 @@ class _Value(NamedTuple):
     stored: bytes
 
 
-class _Step(NamedTuple):
-    """`stored` is what a deletion has deleted."""
+class Step(NamedTuple):
+    """A change as it was stored. `stored` is what a deletion has deleted, `before` what an update has replaced."""
 
     revision: int
     time: datetime
     verb: str
     key: str
     stored: bytes
+    before: bytes = b""
 
 
 class History:
@@ -64,7 +67,8 @@ class History:
         self._limit_bytes = limit_bytes
         self._bytes = 0
         self._begins_time = clock.now()
-        self._steps: deque[_Step] = deque()
+        self._steps: deque[Step] = deque()
+        self._listeners: list[Callable[[Step], None]] = []
         self._hash = hashlib.sha256()
         self.begins_at = self.revision = contents.compacted_revision
         self._newest: dict[str, _Value] = {}
@@ -91,24 +95,40 @@ class History:
     def _add(self, now: datetime, change: Change) -> None:
         revision = revision_of(change.id)
         verb = "delete" if change.value is None else "create" if change.create_revision == revision else "update"
-        stored = change.value if change.value is not None else self._newest[change.key].stored
-        step = _Step(revision, now, verb, change.key, stored)
+        known = self._newest.get(change.key)
+        before = known.stored if known is not None else b""
+        stored = change.value if change.value is not None else before
+        step = Step(revision, now, verb, change.key, stored, before)
         _take(self._newest, step)
         self._steps.append(step)
         self._bytes += len(stored)
         self._hash.update(f"{revision} {now.isoformat()} {verb} {change.key}\n".encode())
         self._hash.update(stored)
+        for listener in self._listeners:
+            listener(step)
+
+    @contextmanager
+    def listening(self, listener: Callable[[Step], None]) -> Iterator[None]:
+        """`listener` is told of every step, at once, while this lasts."""
+        self._listeners.append(listener)
+        try:
+            yield
+        finally:
+            self._listeners.remove(listener)
 
     def digest(self) -> str:
         return self._hash.hexdigest()
 
     def changes(self, resource: Resource | None = None, namespace: str = "", name: str = "") -> Iterator[Recorded]:
         """Oldest first, up to this moment; of one kind, and there of one namespace or name, if given."""
-        for step in list(self._steps):
-            if _is_about(step.key, resource, namespace, name):
-                yield Recorded(step.revision, step.time, step.verb, _object(_Value(step.revision, step.stored)))
+        # What is chosen is chosen now, in the cluster's thread; it is decoded when and where it is read.
+        chosen = [step for step in self._steps if _is_about(step.key, resource, namespace, name)]
+        return (
+            Recorded(step.revision, step.time, step.verb, _object(_Value(step.revision, step.stored)))
+            for step in chosen
+        )
 
-    def at(self, moment: int | datetime) -> "Past":
+    def at(self, moment: int | datetime, catalog: Catalog) -> "Past":
         """The cluster as it was after a revision, or at a time. Raises Expired for one that is forgotten."""
         begins = self.begins_at if isinstance(moment, int) else self._begins_time
         if moment < begins:  # type: ignore[operator]  # both are the same
@@ -120,32 +140,34 @@ class History:
                 break
             revision = step.revision
             _take(state, step)
-        return Past(revision, state)
+        return Past(revision, state, catalog)
 
 
 class Past:
-    """A cluster as it once was. It can be read."""
+    """A cluster as it once was. It can be read; objects are in the version that they were stored in."""
 
-    def __init__(self, revision: int, state: dict[str, _Value]) -> None:
+    def __init__(self, revision: int, state: dict[str, _Value], catalog: Catalog) -> None:
         self.revision = revision
         self._state = state
+        self._catalog = catalog
 
-    def get(self, resource: Resource, name: str, namespace: str = "") -> Object:
+    def get(self, kind: str, name: str, *, namespace: str = "default") -> Object:
         """Raises NotFound."""
+        resource = resource_named(self._catalog, kind)
         value = self._state.get(prefix_of(resource) + key_of(resource, namespace, name))
         if value is None:
             raise not_found(resource.name, resource.group, name)
         return _object(value)
 
-    def list(self, resource: Resource, namespace: str = "", label_selector: str = "") -> list[Object]:
-        """In the order of a list: by namespace and name."""
-        selector = parse_label_selector(label_selector)
-        keys = sorted(key for key in self._state if _is_about(key, resource, namespace, ""))
+    def list(self, kind: str, *, namespace: str | None = None, label_selector: str = "") -> list[Object]:
+        """In the order of a list: by namespace and name. Of all namespaces, unless one is given."""
+        resource, selector = resource_named(self._catalog, kind), parse_label_selector(label_selector)
+        keys = sorted(key for key in self._state if _is_about(key, resource, namespace or "", ""))
         objects = (_object(self._state[key]) for key in keys)
         return [obj for obj in objects if selector.matches(labels_of(obj))]
 
 
-def _take(state: dict[str, _Value], step: _Step) -> None:
+def _take(state: dict[str, _Value], step: Step) -> None:
     if step.verb == "delete":
         state.pop(step.key, None)
     else:

@@ -2,9 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from datetime import datetime
+from typing import TYPE_CHECKING, Literal
 
-from kaa.controllers import Options
+from kaa.cluster.simulation.history import HISTORY_BYTES
+from kaa.lib.clock import VIRTUAL_EPOCH
+
+if TYPE_CHECKING:
+    from kaa.controllers import Options  # all controllers come with it
 
 ClockName = Literal["wall", "virtual"]
 
@@ -14,18 +19,23 @@ class Settings:
     """`nodes` is a number (then they are node-1, node-2, ...) or their names.
 
     `controllers` may be the controllers' options; False leaves them out, and `scheduler` and `nodes` can be left out
-    as well: what remains is an API server and nobody beside it. `seed` decides all chance but keys.
+    as well: what remains is an API server and nobody beside it. `seed` decides all chance but keys. `starts_at` is
+    when virtual time begins. `history_bytes` bounds what is kept of the past.
     """
 
     nodes: int | Sequence[str] = 1
     clock: ClockName = "wall"
     seed: int = 0
-    controllers: bool | Options = True
+    controllers: "bool | Options" = True
     scheduler: bool = True
+    starts_at: datetime = VIRTUAL_EPOCH
+    history_bytes: int = HISTORY_BYTES
 
     def __post_init__(self) -> None:
         if self.clock not in ("wall", "virtual"):
             raise ValueError(f'clock is "wall" or "virtual", not {self.clock!r}')
+        if self.starts_at.tzinfo is None:
+            raise ValueError("starts_at needs a time zone")
 
     @property
     def is_virtual(self) -> bool:

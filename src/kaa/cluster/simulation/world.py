@@ -12,7 +12,7 @@ from random import Random
 from kaa.client.rest import Client
 from kaa.cluster.simulation.component import Component, user_named
 from kaa.cluster.simulation.component_clock import ComponentClock
-from kaa.cluster.simulation.history import History
+from kaa.cluster.simulation.history import HISTORY_BYTES, History
 from kaa.cluster.simulation.link import Link
 from kaa.lib.backoff import Backoff
 from kaa.lib.clock import Clock
@@ -41,11 +41,12 @@ class World:
         seed: int = 0,
         latency: bool = False,
         contents: Contents = EMPTY,
+        history_bytes: int = HISTORY_BYTES,
     ) -> None:
         """`latency`: messages are under way for a moment (see link), which only virtual time can afford."""
         self.clock = clock
         self.seed = seed
-        self.history = History(clock, contents)
+        self.history = History(clock, contents, history_bytes)
         self.store = MemoryStore(clock, contents, self.history.hear)
         self.server = APIServer(self.store, clock, secure=secure)
         self.client = Client(InProcessTransport(self.server.handle, ADMIN), self.server.catalog)

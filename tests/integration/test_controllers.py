@@ -315,6 +315,8 @@ async def test_a_silent_node_loses_its_pods() -> None:
     async with running() as cluster:
         await cluster.add_node("node-1")
         heartbeat = asyncio.ensure_future(cluster.heartbeat("node-1"))
+        await cluster.add_node("node-2", cpu="0")  # ready, so that it is not the network that is down
+        other = asyncio.ensure_future(cluster.heartbeat("node-2"))
         workload = deployment(replicas=1)
         tolerations = [
             {"key": f"node.kubernetes.io/{key}", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300}
@@ -346,6 +348,7 @@ async def test_a_silent_node_loses_its_pods() -> None:
 
         assert not await evicted()
         await cluster.until(evicted, "evicted", seconds=320)
+        other.cancel()
         assert cluster.clock.monotonic() - silent >= 330
 
 

@@ -2,22 +2,28 @@
 
 A node reports by renewing its Lease in `kube-node-lease` (every 10 s), and by its status. When neither has changed for
 GRACE_SECONDS, as seen by our clock, every condition of its becomes Unknown. Conditions become taints: with effect
-NoSchedule for all, and NoExecute for Ready, which `taint_eviction.py` acts on. The pods of a node that is not Ready
-are marked not ready, so that Services stop sending to them: the kubelet cannot.
+NoSchedule for all, and NoExecute for Ready, which `taint_eviction.py` acts on; that one a node gets only when it is its
+turn in its zone (`zone_disruption.py`). The pods of a node that is not Ready are marked not ready, so that Services
+stop sending to them: the kubelet cannot.
 """
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from datetime import datetime
 
+from kaa.api.errors import APIError
 from kaa.api.objects import Object, condition, copy_object, is_being_deleted, name_of, namespace_of
-from kaa.controllers.actions import Patch, RecordEvent, RequeueAfter, UpdateStatus
+from kaa.controllers.actions import Action, Patch, RecordEvent, RequeueAfter, UpdateStatus
 from kaa.controllers.controller import POD_NODE, Actions, Controller, Key, View, Watch, pods_by_node
 from kaa.controllers.memory import Since
 from kaa.controllers.pods import is_terminal, ready_condition
+from kaa.controllers.zone_disruption import Zones
 from kaa.lib.clock import rfc3339
 
 GRACE_SECONDS = 40.0
 """Four missed heartbeats."""
+
+LOOK_AGAIN_SECONDS = 20.0
+"""At a node that is not ready: others may have changed how fast its zone gives up nodes."""
 
 LEASE_NAMESPACE = "kube-node-lease"
 NOT_READY = "node.kubernetes.io/not-ready"
@@ -39,7 +45,7 @@ GONE_ON_THE_WAY = frozenset({"NotFound", "Conflict"})
 
 
 def controller(grace_seconds: float = GRACE_SECONDS) -> Controller:
-    heartbeats = Since()
+    heartbeats, zones = Since(), Zones()
 
     def reconcile(node: Object, view: View, now: datetime) -> Actions:
         lease = view.get("Lease", name_of(node), LEASE_NAMESPACE)
@@ -50,14 +56,19 @@ def controller(grace_seconds: float = GRACE_SECONDS) -> Controller:
             status = {**copy_object(node.get("status", {})), "conditions": conditions}
             yield RecordEvent(node, "Normal", "NodeNotReady", f"Node {name_of(node)} status is now: NodeNotReady")
             yield UpdateStatus(node, status)
-        yield from keep_taints(node, conditions, now)
+        if zones.is_empty:  # the first node that is looked at must not be taken for the only one
+            zones.note_all((other, is_ready(other)) for other in view.list("Node"))
+        zones.note(node, ready=ready_status(conditions) == "True")
+        wait = yield from keep_taints(node, conditions, zones, now)
         if ready_status(conditions) != "True":
             yield from mark_pods_not_ready(node, view, now)
+            yield RequeueAfter(LOOK_AGAIN_SECONDS if wait is None else min(wait, LOOK_AGAIN_SECONDS))
         if silent_seconds < grace_seconds:
             yield RequeueAfter(grace_seconds - silent_seconds)
 
     def gone(key: Key, view: View, now: datetime) -> Actions:
         heartbeats.forget(key[1])
+        zones.forget(key[1])
         yield from ()
 
     return Controller(
@@ -85,6 +96,10 @@ def heartbeat_of(node: Object, lease: Object | None) -> tuple[str, str]:
 def ready_status(conditions: list[Object]) -> str:
     ready = condition(conditions, "Ready")
     return ready["status"] if ready is not None else "Unknown"
+
+
+def is_ready(node: Object) -> bool:
+    return ready_status(node.get("status", {}).get("conditions") or []) == "True"
 
 
 def is_known(conditions: list[Object]) -> bool:
@@ -132,9 +147,22 @@ def wanted_taints(node: Object, conditions: list[Object]) -> list[tuple[str, str
     return taints
 
 
-def keep_taints(node: Object, conditions: list[Object], now: datetime) -> Actions:
+def keep_taints(
+    node: Object, conditions: list[Object], zones: Zones, now: datetime
+) -> Generator[Action, APIError | None, float | None]:
+    """Answers with the seconds until it is the node's turn for a taint that it should have, if it waits for one."""
     observed = node["spec"].get("taints") or []
-    wanted = wanted_taints(node, conditions)
+    wanted, wait = wanted_taints(node, conditions), None
+    evicting = next((taint for taint in wanted if taint[1] == "NoExecute"), None)
+    # A taint that evicts already is changed into the other at once: nothing more is driven away by it.
+    evicts = any(t["key"] in READY_TAINTS.values() and t["effect"] == "NoExecute" for t in observed)
+    if evicting is None or (evicts and not zones.all_down):
+        zones.settle(node)
+    else:
+        turn = zones.turn(node, now)
+        if turn is None or turn > now:
+            wanted.remove(evicting)
+            wait = None if turn is None else (turn - now).total_seconds()
     kept = [t for t in observed if t["key"] not in OURS or (t["key"], t["effect"]) in wanted]
     present = {(taint["key"], taint["effect"]) for taint in kept}
     moment = rfc3339(now)
@@ -144,6 +172,7 @@ def keep_taints(node: Object, conditions: list[Object], now: datetime) -> Action
     if added or len(kept) != len(observed):
         metadata = {"resourceVersion": node["metadata"]["resourceVersion"]}
         yield Patch(node, {"metadata": metadata, "spec": {"taints": [*kept, *added] or None}})
+    return wait
 
 
 def mark_pods_not_ready(node: Object, view: View, now: datetime) -> Actions:

@@ -1,7 +1,7 @@
-"""The control plane around a world's API server: its security, the controllers and the scheduler.
+"""What runs around a world's API server: its security, the controllers, the scheduler and the nodes.
 
 They are wired as `kaa up` does it. The parts are those of a cluster of processes; what is left out is TLS, because
-nobody is in between.
+nobody is in between. Each component loads its modules when it begins: the API answers by then.
 """
 
 import ssl
@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 from kaa.client.rest import Client
 from kaa.cluster.simulation.component import Component, user_named
 from kaa.cluster.simulation.credentials import Credentials
+from kaa.cluster.simulation.images import Images
+from kaa.cluster.simulation.kubelet_doors import KubeletDoors
 from kaa.lib.clock import Clock
 from kaa.server.backends import Kubelets
 from kaa.server.chain import SecureBy
@@ -45,7 +47,6 @@ def controller_manager(credentials: Credentials, options: "Options | None" = Non
     """With what every cluster's controllers need, where `options` does not say otherwise."""
 
     async def run(client: Client, clock: Clock) -> None:
-        # The controllers' modules, as the scheduler's below, are loaded while the API answers already.
         from kaa.controllers import Options
         from kaa.controllers.certificate_authority import PairAuthority
         from kaa.controllers.runtime import run_controller_manager
@@ -72,3 +73,14 @@ def scheduler() -> Component:
         await run_scheduler(client, clock)
 
     return Component("kube-scheduler", user_named("system:kube-scheduler"), run)
+
+
+def node(name: str, number: int, images: Images, doors: KubeletDoors) -> Component:
+    """The real kubelet on a machine that is made up. `number` counts from 0."""
+
+    async def run(client: Client, clock: Clock) -> None:
+        from kaa.cluster.simulation.simulated_nodes import node_address, simulated_node
+
+        await simulated_node(name, node_address(number), images, doors=doors).run(client, clock)
+
+    return Component(f"node/{name}", user_named(f"system:node:{name}", "system:nodes"), run)

@@ -22,7 +22,7 @@ from kaa.api.objects import Object, name_of, namespace_of
 from kaa.api.resource import Resource
 from kaa.client.rest import Client, error_of
 from kaa.cluster.simulation.component import user_named
-from kaa.cluster.simulation.control_plane import controller_manager, scheduler, security_of
+from kaa.cluster.simulation.control_plane import controller_manager, node, scheduler, security_of
 from kaa.cluster.simulation.credentials import known_credentials, process_credentials
 from kaa.cluster.simulation.faults import Faults
 from kaa.cluster.simulation.history import Past, Recorded
@@ -31,7 +31,6 @@ from kaa.cluster.simulation.kind_names import resource_named
 from kaa.cluster.simulation.kubelet_doors import KubeletDoors
 from kaa.cluster.simulation.manifests import Manifest, is_single, objects_of
 from kaa.cluster.simulation.settings import Settings
-from kaa.cluster.simulation.simulated_nodes import node_address, simulated_node
 from kaa.cluster.simulation.snapshot import Snapshot
 from kaa.cluster.simulation.timing import (
     POLL_SECONDS,
@@ -115,7 +114,7 @@ class AsyncCluster:
         if settings.scheduler:
             world.add(scheduler())
         for number, name in enumerate(settings.node_names):
-            world.add(simulated_node(name, node_address(number), self.images, doors=doors))
+            world.add(node(name, number, self.images, doors))
         await world.start()
 
     def _clock(self) -> Clock:

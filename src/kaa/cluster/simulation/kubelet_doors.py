@@ -8,10 +8,12 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
 
-from aiohttp import web
+if TYPE_CHECKING:  # aiohttp's server, and all of the kubelet: most clusters never ask their kubelets anything
+    from aiohttp import web
 
-from kaa.kubelet.loop import Kubelet
+    from kaa.kubelet.loop import Kubelet
 
 SHUTDOWN_SECONDS = 1.0
 
@@ -32,7 +34,9 @@ class KubeletDoors:
             raise ConnectionRefusedError(f"the kubelet of {node_name} does not run")
         runner = self._answering.get(node_name)
         if runner is None:
-            from kaa.kubelet.server import application  # most clusters never ask their kubelets anything
+            from aiohttp import web
+
+            from kaa.kubelet.server import application
 
             app = application(self._kubelets[node_name], authenticated=False)
             runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=SHUTDOWN_SECONDS)
@@ -46,7 +50,7 @@ class KubeletDoors:
         return theirs
 
     @asynccontextmanager
-    async def opened(self, node_name: str, kubelet: Kubelet) -> AsyncIterator[None]:
+    async def opened(self, node_name: str, kubelet: "Kubelet") -> AsyncIterator[None]:
         """The kubelet answers while this lasts."""
         self._kubelets[node_name] = kubelet
         try:

@@ -29,6 +29,9 @@ ADMIN = user_named("kubernetes-admin", "system:masters")
 RESTART = Backoff(initial_seconds=1.0, limit_seconds=60.0)
 """Between two tries of a component that fails."""
 
+BEGIN_SECONDS = 0.01
+"""How long after the server the components begin: who only wants the API does not wait for all their first lists."""
+
 
 class World:
     """Made, started and stopped in one event loop, once each."""
@@ -58,14 +61,14 @@ class World:
         self._runs = False
 
     async def start(self, components: Iterable[Component] = ()) -> None:
-        """Returns once the server answers; the components begin then."""
+        """Returns once the server answers; the components begin a moment later."""
         await self.store.start()
         await self.server.start()
-        self._runs = True
         for component in components:
             self.add(component)
+        self._runs = True
         for name in self._components:
-            self.restart(name)
+            self._begin(name, BEGIN_SECONDS)
 
     async def stop(self) -> None:
         """Ends everything. Twice is once."""
@@ -99,15 +102,19 @@ class World:
         if name not in self._tasks:
             self.links[name].mend()
             self.clocks[name].restart()
-            work = self._supervise(self._components[name])
-            self._tasks[name] = asyncio.get_running_loop().create_task(work, name=name)
+            self._begin(name, 0.0)
+
+    def _begin(self, name: str, delay_seconds: float) -> None:
+        work = self._supervise(self._components[name], delay_seconds)
+        self._tasks[name] = asyncio.get_running_loop().create_task(work, name=name)
 
     @property
     def running(self) -> list[str]:
         """The components that run, in the order in which they were started."""
         return list(self._tasks)
 
-    async def _supervise(self, component: Component) -> None:
+    async def _supervise(self, component: Component, delay_seconds: float) -> None:
+        await self.clock.sleep(delay_seconds)
         failures = 0
         while True:
             client = Client(self.links[component.name])

@@ -43,7 +43,7 @@ def security_of(credentials: Credentials, kubelets: Kubelets | None = None) -> S
     return secure(options)
 
 
-def controller_manager(credentials: Credentials, options: "Options | None" = None) -> Component:
+def controller_manager(options: "Options | None", credentials: Credentials) -> Component:
     """With what every cluster's controllers need, where `options` does not say otherwise."""
 
     async def run(client: Client, clock: Clock) -> None:

@@ -110,7 +110,7 @@ class AsyncCluster:
         )
         self._world, self._faults = world, Faults(world)
         if settings.controllers is not False:
-            world.add(controller_manager(credentials, None if settings.controllers is True else settings.controllers))
+            world.add(controller_manager(None if settings.controllers is True else settings.controllers, credentials))
         if settings.scheduler:
             world.add(scheduler())
         for number, name in enumerate(settings.node_names):

@@ -46,6 +46,7 @@ from kaa.controllers.local_directories import Directories, LocalDirectories
 from kaa.controllers.namespace import NamespaceDeletion
 from kaa.controllers.program import Context, Program
 from kaa.controllers.resource_quota import ResourceQuotaUsage
+from kaa.controllers.terminated_pods import TerminatedPods
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +113,7 @@ def all_programs(options: Options) -> list[Callable[[Context], Program]]:
         GarbageCollector,
         NamespaceDeletion,
         ResourceQuotaUsage,
+        TerminatedPods,
     ]
     if options.local_directories is not None:
         programs.append(partial(LocalDirectories, directories=options.local_directories))

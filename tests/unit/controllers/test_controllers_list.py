@@ -28,4 +28,4 @@ def test_names_are_unique() -> None:
     """They appear in logs and metrics."""
     names = [row.name for row in all_controllers(OPTIONS)]
     assert len(names) == len(set(names))
-    assert len(all_programs(OPTIONS)) == 6
+    assert len(all_programs(OPTIONS)) == 7

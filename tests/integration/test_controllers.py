@@ -273,6 +273,35 @@ async def test_a_namespace_is_emptied_before_it_goes() -> None:
 
 
 @virtual
+async def test_pods_leave_a_namespace_first() -> None:
+    """A pod that still ends keeps what it relies on: its configuration, and the policies that protect it."""
+    async with running() as cluster:
+        await cluster.add_node("node-1")
+        await cluster.client.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "team"}})
+        held = {"name": "held", "namespace": "team", "finalizers": ["example.com/hold"]}
+        spec = {"containers": [{"name": "c", "image": "busybox"}]}
+        await cluster.client.create({"apiVersion": "v1", "kind": "Pod", "metadata": held, "spec": spec})
+        metadata = {"name": "config", "namespace": "team"}
+        await cluster.client.create({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata})
+        await cluster.client.delete("Namespace", "team")
+
+        async def looked_at() -> bool:
+            found = await cluster.client.get("Namespace", "team")
+            remaining = condition(found["status"].get("conditions"), "NamespaceContentRemaining") or {}
+            return "pods. has 1 resource instances" in remaining.get("message", "")
+
+        await cluster.until(looked_at, "looked at")
+        assert (await cluster.client.get("Pod", "held", "team"))["metadata"]["deletionTimestamp"]
+        assert "deletionTimestamp" not in (await cluster.client.get("ConfigMap", "config", "team"))["metadata"]
+        await cluster.client.patch("Pod", "held", {"metadata": {"finalizers": None}}, "team")
+
+        async def gone() -> bool:
+            return "team" not in [n["metadata"]["name"] for n in (await cluster.client.list("Namespace")).items]
+
+        await cluster.until(gone, "the namespace is gone")
+
+
+@virtual
 async def test_a_service_gets_endpoints() -> None:
     """By a port's name; a pod that is no longer ready leaves the ready addresses; a deleted Service takes all along."""
     async with running() as cluster:

@@ -179,7 +179,10 @@ class NamespaceDeletion:
         self._queue.add_after(name, self._looks.failed(name))
 
     async def _empty(self, namespace: Object) -> Survey:
-        """Asks everything in the namespace to go, and looks at what is left."""
+        """Asks everything in the namespace to go, and looks at what is left. The rest only once no pod is left.
+
+        A pod must not outlive what protects it or it relies on: a NetworkPolicy, say, or a Secret (KEP-5080).
+        """
         survey = Survey()
         try:
             kinds = with_verbs(await discover(self._client), ("list", "delete"))
@@ -199,9 +202,13 @@ class NamespaceDeletion:
                 if remaining is not None:
                     survey.remaining.append(remaining)
 
-        async with asyncio.TaskGroup() as tasks:
-            for resource in resources:
-                tasks.create_task(one(resource))
+        pods = [resource for resource in resources if (resource.group, resource.kind) == ("", "Pod")]
+        for wave in (pods, [resource for resource in resources if resource not in pods]):
+            async with asyncio.TaskGroup() as tasks:
+                for resource in wave:
+                    tasks.create_task(one(resource))
+            if not survey.is_empty:
+                break
         return survey
 
     async def _empty_kind(self, resource: Resource, namespace: Object) -> Remaining | None:

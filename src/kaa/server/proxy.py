@@ -2,7 +2,8 @@
 
 The name in the path may say more: `[scheme:]name[:port]`, as in `https:web:8443` or `web:http`. A node's proxy is its
 kubelet's API; a pod's goes to the pod's address; a Service's to one of its ready endpoints. The rest of the path, the
-query, the method and the body go through unchanged; WebSockets do, too.
+query, the method and the body go through unchanged; WebSockets do, too. Links in the answer are made to lead through
+the proxy; so answers are not compressed.
 
 Addresses come from objects that people write: one that means this machine itself is refused, or the proxy would open
 everything that listens only here.
@@ -19,6 +20,7 @@ from kaa.api.objects import Object
 from kaa.api.resource import Resource
 from kaa.server.backends import Backends, Target, insecure_context
 from kaa.server.chain import Handler, Reader
+from kaa.server.proxy_links import RewrittenPage, prefixed
 from kaa.server.request import Attributes, Request, Response
 from kaa.server.streaming import Body
 from kaa.server.upgrade import forwarded_headers, is_upgrade, pass_through
@@ -72,13 +74,19 @@ class Proxy:
         backend_path = _with_query(quote(path or "/", safe="/%:@!$&'()*+,;=~"), request)
         if is_upgrade(request):
             return await pass_through(request, self._backends, target, backend_path)
-        headers = forwarded_headers(request.headers, HOP_BY_HOP)
+        headers = forwarded_headers(request.headers, (*HOP_BY_HOP, "accept-encoding"))
         if request.client_address:
             headers["x-forwarded-for"] = request.client_address
         answer = await self._backends.request(request.method, target, backend_path, headers, request.body)
         kept = {name.lower(): value for name, value in answer.headers.items() if name.lower() not in ANSWER_DROPPED}
         content_type = answer.headers.get("Content-Type", "")
-        return Response(answer.status, content_type=content_type, headers=kept, chunks=Body(answer))
+        prefix = quote(request.path[: len(request.path) - len(path)], safe="/:")
+        own_hosts = (f"{target.host}:{target.port}", target.host, request.headers.get("host", ""))
+        if "location" in kept:
+            kept["location"] = prefixed(kept["location"], prefix, own_hosts)
+        body = Body(answer)
+        chunks = RewrittenPage(body, prefix, own_hosts) if content_type.startswith("text/html") else body
+        return Response(answer.status, content_type=content_type, headers=kept, chunks=chunks)
 
     def _node(self, reference: Reference, namespace: str) -> Target:
         target = self._backends.kubelet(reference.name)

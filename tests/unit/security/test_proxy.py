@@ -18,6 +18,13 @@ from kaa.server.request import Attributes, Request, Response, User
 CATALOG = builtin_catalog()
 
 
+ANSWER = b"HTTP/1.1 201 Created\r\nX-Own: yes\r\nContent-Type: text/x\r\nContent-Length: 4\r\n\r\nback"
+PAGE = (
+    b"HTTP/1.1 302 Found\r\nLocation: /there\r\nContent-Type: text/html; charset=utf-8\r\nContent-Length: 21\r\n\r\n"
+    b'<a href="/there">x</a'
+)
+
+
 @pytest.fixture
 async def backend() -> AsyncIterator[tuple[int, list[bytes]]]:
     """A plain HTTP server: its port, and the requests that it got."""
@@ -30,7 +37,7 @@ async def backend() -> AsyncIterator[tuple[int, list[bytes]]]:
             if line.startswith(b"content-length:"):
                 body = await reader.readexactly(int(line.split(b":")[1]))
         requests.append(head + body)
-        writer.write(b"HTTP/1.1 201 Created\r\nX-Own: yes\r\nContent-Type: text/x\r\nContent-Length: 4\r\n\r\nback")
+        writer.write(PAGE if b"GET /page" in head else ANSWER)
         await writer.drain()
         writer.close()
 
@@ -114,6 +121,20 @@ async def test_a_pod_is_proxied_by_its_first_port(
     name = f"http:web:{port}" if suffix == "http:" else "web" + suffix.format(port=port)
     response = await ask(Proxy(reader, backends, Random(1), anywhere), "Pod", name, "/x")
     assert (response.status, await text(response), len(requests)) == (201, "back", 1)
+
+
+async def test_a_page_leads_through_the_proxy(
+    reader: Any, backends: Backends, backend: tuple[int, list[bytes]]
+) -> None:
+    """Its redirect and its links; that they can be found, the backend is not told that it may compress."""
+    port, requests = backend
+    reader.add("Pod", "web", "default", spec={"containers": [{"name": "c"}]}, status={"podIP": "127.0.0.1"})
+    proxy = Proxy(reader, backends, Random(1), anywhere)
+    response = await ask(proxy, "Pod", f"web:{port}", "/page", headers={"accept-encoding": "gzip"})
+    own = f"/api/v1/namespaces/default/pods/web:{port}/proxy/there"
+    assert response.headers["location"] == own
+    assert await text(response) == f'<a href="{own}">x</a'
+    assert b"accept-encoding" not in requests[0].lower()
 
 
 async def test_this_machine_itself_is_not_reached(reader: Any, backends: Backends) -> None:

@@ -12,6 +12,7 @@ from kaa.api.objects import (
     Object,
     controller_of,
     is_being_deleted,
+    labels_of,
     name_of,
     namespace_of,
     owner_reference,
@@ -19,7 +20,7 @@ from kaa.api.objects import (
     uid_of,
 )
 from kaa.controllers.actions import Patch
-from kaa.controllers.controller import Actions, Index, View, label_selector_of, selects
+from kaa.controllers.controller import Actions, Index, View, selector_for
 
 GONE_OR_CHANGED = frozenset({"NotFound", "Conflict", "Invalid"})
 """Refusals that mean the object has moved on: its own next change starts another reconcile."""
@@ -55,9 +56,10 @@ def claim(owner: Object, kind: str, view: View, can_hold: Callable[[Object], boo
     `can_hold` says what must hold besides the selector.
     """
     result = Claim()
+    selector = selector_for(owner)
     for obj in (*view.owned(owner, kind), *view.by_index(kind, ORPHANS, namespace_of(owner))):
         ref = controller_of(obj)
-        matches = selects(label_selector_of(owner), obj) and can_hold(obj)
+        matches = selector is not None and selector.matches(labels_of(obj)) and can_hold(obj)
         if ref is not None and ref["uid"] == uid_of(owner):
             if matches:
                 result.held.append(obj)

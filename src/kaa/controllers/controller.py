@@ -67,11 +67,12 @@ def presence(old: Object | None, new: Object | None) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Watch:
-    """`when(old, new)` says which changes matter at all; None stands for absent."""
+    """`when(old, new)` says which changes matter at all; None stands for absent. It is called for every change."""
 
     kind: str
     keys: Keys
     when: Callable[[Object | None, Object | None], bool] = any_change
+    settle_seconds: float = 0.0  # from a change to the reconcile, so that changes that come together are seen together
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +110,7 @@ def key_of(obj: Object) -> Key:
     return namespace_of(obj), name_of(obj)
 
 
-def owned(kind: str, *, by: str) -> Watch:
+def owned(kind: str, *, by: str, settle_seconds: float = 0.0) -> Watch:
     """Objects concern their controller; one with no controller concerns all of kind `by` whose selector matches it."""
 
     def keys(obj: Object, view: View) -> Iterator[Key]:
@@ -119,10 +120,10 @@ def owned(kind: str, *, by: str) -> Watch:
                 yield namespace_of(obj), ref["name"]
             return
         for candidate in view.list(by, namespace_of(obj)):
-            if selects(label_selector_of(candidate), obj):
+            if selects(candidate, obj):
                 yield key_of(candidate)
 
-    return Watch(kind, keys)
+    return Watch(kind, keys, settle_seconds=settle_seconds)
 
 
 def selected(kind: str, *, by: str) -> Watch:
@@ -169,11 +170,18 @@ def label_selector_of(owner: Object) -> Object | None:
     return {"matchLabels": selector} if selector and owner["kind"] == "ReplicationController" else selector
 
 
-def selects(label_selector: Object | None, obj: Object) -> bool:
-    """Whether a LabelSelector matches the object's labels; none and an empty one select nothing here."""
+def selector_for(owner: Object) -> Selector | None:
+    """What the owner selects; None, where it says nothing, is nothing."""
+    label_selector = label_selector_of(owner)
     if not label_selector or not any(label_selector.values()):
-        return False
-    return selector_of(label_selector).matches(labels_of(obj))
+        return None
+    return selector_of(label_selector)
+
+
+def selects(owner: Object, obj: Object) -> bool:
+    """Whether the object's labels match the owner's selector."""
+    selector = selector_for(owner)
+    return selector is not None and selector.matches(labels_of(obj))
 
 
 POD_NODE = "spec.nodeName"

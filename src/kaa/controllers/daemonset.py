@@ -15,7 +15,8 @@ from kaa.controllers.actions import CreateAll, DeleteAll, RequeueAfter, UpdateSt
 from kaa.controllers.claims import claim, orphans
 from kaa.controllers.controller import Actions, Controller, Key, View, Watch, key_of, owned
 from kaa.controllers.controller_revisions import HASH_LABEL, current_revision, truncate
-from kaa.controllers.daemonset_pods import FailedPods, Plan, build_pod, by_node, placement_of, plan
+from kaa.controllers.daemonset_placement import KnownNodes
+from kaa.controllers.daemonset_pods import FailedPods, Plan, build_pod, by_node, plan
 from kaa.controllers.daemonset_rollout import is_rolling, roll
 from kaa.controllers.daemonset_status import next_availability, status_of
 from kaa.controllers.replicaset import creation
@@ -24,9 +25,12 @@ from kaa.controllers.replicaset import deletion as removal
 BURST = 250
 """Pods made or deleted in one reconcile at most, as upstream's."""
 
+SETTLE_SECONDS = 0.2
+"""From a change of a pod to looking at all of them: a set may have one on every node, and they change together."""
+
 
 def controller() -> Controller:
-    failed = FailedPods()
+    failed, known_nodes = FailedPods(), KnownNodes()
 
     def reconcile(daemon_set: Object, view: View, now: datetime) -> Actions:
         if is_being_deleted(daemon_set):
@@ -38,32 +42,37 @@ def controller() -> Controller:
         hash_text = labels_of(current).get(HASH_LABEL, "")
         claimed = claim(daemon_set, "Pod", view)
         yield from claimed.settle()
-        nodes, pods = view.list("Node"), by_node(claimed.held)
-        todo = plan(daemon_set, nodes, pods, hash_text, failed, now)
+        placements, pods = known_nodes.placements(daemon_set, view), by_node(claimed.held)
+        todo = plan(daemon_set, placements, pods, hash_text, failed, now)
         if not (todo.create or todo.delete) and is_rolling(daemon_set):
-            served = sorted(name_of(node) for node in nodes if placement_of(daemon_set, node).runs)
+            served = sorted(name for name, placement in placements.items() if placement.runs)
             todo.create, todo.delete = roll(daemon_set, served, pods, hash_text, now)
         yield from carry_out(daemon_set, todo, hash_text)
         hashes = {labels_of(pod).get(HASH_LABEL) for pod in claimed.held}
         live = [name_of(r) for r in revisions.held if labels_of(r).get(HASH_LABEL) in hashes]
         yield from truncate(daemon_set, revisions.held, [*live, name_of(current)])
-        status = status_of(daemon_set, nodes, pods, hash_text, now)
+        status = status_of(daemon_set, placements, pods, hash_text, now)
         if status != daemon_set.get("status", {}):
             yield UpdateStatus(daemon_set, status)
         delay = next_availability(daemon_set, claimed.held, now)
         if delays := [*todo.retry_seconds, *([delay] if delay is not None else [])]:
             yield RequeueAfter(min(delays))
 
+    def gone(key: Key, view: View, now: datetime) -> Actions:
+        known_nodes.forget(key)
+        yield from ()
+
     return Controller(
         name="daemonset",
         kind="DaemonSet",
         watches=(
-            owned("Pod", by="DaemonSet"),
+            owned("Pod", by="DaemonSet", settle_seconds=SETTLE_SECONDS),
             owned("ControllerRevision", by="DaemonSet"),
-            Watch("Node", every_set, when=placement_changed),
+            Watch("Node", every_set, when=known_nodes.note),
         ),
         indexes=(orphans("Pod"), orphans("ControllerRevision")),
         reconcile=reconcile,
+        gone=gone,
     )
 
 
@@ -80,12 +89,3 @@ def carry_out(daemon_set: Object, todo: Plan, hash_text: str) -> Actions:
 def every_set(node: Object, view: View) -> Iterator[Key]:
     for daemon_set in view.list("DaemonSet"):
         yield key_of(daemon_set)
-
-
-def placement_changed(old: Object | None, new: Object | None) -> bool:
-    """Not a node's heartbeats, of which there are many."""
-    return old is None or new is None or _facts(old) != _facts(new)
-
-
-def _facts(node: Object) -> tuple[object, object]:
-    return labels_of(node), node["spec"].get("taints") or []

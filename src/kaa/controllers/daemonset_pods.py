@@ -1,4 +1,4 @@
-"""The pods of a DaemonSet: which nodes they are for, which to make and remove now, and what one looks like."""
+"""The pods of a DaemonSet: which to make and remove now, and what one looks like."""
 
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
@@ -8,24 +8,14 @@ from datetime import datetime, timedelta
 from kaa.api.objects import Object, annotations_of, is_being_deleted, labels_of, name_of, namespace_of, uid_of
 from kaa.controllers.actions import RecordEvent
 from kaa.controllers.controller_revisions import HASH_LABEL
+from kaa.controllers.daemonset_placement import Placements, tolerations_of
 from kaa.controllers.daemonset_rollout import is_available, max_surge
-from kaa.controllers.node_matching import NAME, is_wanted, required_terms, untolerated
+from kaa.controllers.node_matching import NAME, required_terms
 from kaa.controllers.pods import is_ready, is_terminal, phase_of, pod_from_template
 from kaa.lib.backoff import Backoff
 
 GENERATION = "deprecated.daemonset.template.generation"
 GENERATION_LABEL = "pod-template-generation"
-
-TOLERATED = (
-    ("node.kubernetes.io/not-ready", "NoExecute"),
-    ("node.kubernetes.io/unreachable", "NoExecute"),
-    ("node.kubernetes.io/disk-pressure", "NoSchedule"),
-    ("node.kubernetes.io/memory-pressure", "NoSchedule"),
-    ("node.kubernetes.io/pid-pressure", "NoSchedule"),
-    ("node.kubernetes.io/unschedulable", "NoSchedule"),
-)
-"""Taints that every daemon pod tolerates: daemons are part of what a node needs to become well."""
-TOLERATED_ON_HOST_NETWORK = (("node.kubernetes.io/network-unavailable", "NoSchedule"),)
 
 BACKOFF = Backoff(initial_seconds=1.0, limit_seconds=900.0)
 FORGET_SECONDS = 2 * BACKOFF.limit_seconds
@@ -34,34 +24,6 @@ REMEMBERED = 10_000
 
 Pods = Mapping[str, Sequence[Object]]
 """By the name of the node that they are on or meant for; oldest first."""
-
-
-@dataclass(frozen=True, slots=True)
-class Placement:
-    """Whether a pod is to be made on the node, and whether one that is there may stay."""
-
-    runs: bool
-    stays: bool
-
-
-NOWHERE = Placement(runs=False, stays=False)
-
-
-def placement_of(daemon_set: Object, node: Object) -> Placement:
-    spec = daemon_set["spec"]["template"]["spec"]
-    if spec.get("nodeName") not in (None, "", name_of(node)) or not is_wanted(spec, node):
-        return NOWHERE
-    tolerations = tolerations_of(spec)
-    if untolerated(tolerations, node, ("NoSchedule", "NoExecute")):
-        return Placement(runs=False, stays=not untolerated(tolerations, node, ("NoExecute",)))
-    return Placement(runs=True, stays=True)
-
-
-def tolerations_of(spec: Object) -> list[Object]:
-    given: list[Object] = list(spec.get("tolerations") or ())
-    always = TOLERATED + (TOLERATED_ON_HOST_NETWORK if spec.get("hostNetwork") else ())
-    added = ({"key": key, "operator": "Exists", "effect": effect} for key, effect in always)
-    return [*given, *(toleration for toleration in added if toleration not in given)]
 
 
 def target_of(pod: Object) -> str:
@@ -142,22 +104,21 @@ ENDED = {
 
 
 def plan(
-    daemon_set: Object, nodes: Iterable[Object], pods: Pods, hash_text: str, failed: FailedPods, now: datetime
+    daemon_set: Object, placements: Placements, pods: Pods, hash_text: str, failed: FailedPods, now: datetime
 ) -> Plan:
     """What brings every node to one pod, or none."""
     todo = Plan()
-    names = set()
-    for node in sorted(nodes, key=name_of):
-        names.add(name_of(node))
-        placement, there = placement_of(daemon_set, node), pods.get(name_of(node), ())
+    for name in sorted(placements):
+        placement = placements[name]
+        there = pods.get(name, ())
         if placement.runs and not there:
-            todo.create.append(name_of(node))
+            todo.create.append(name)
         elif placement.stays:
-            running = _replace_ended(todo, daemon_set, name_of(node), there, failed, now)
+            running = _replace_ended(todo, daemon_set, name, there, failed, now)
             todo.delete += surplus(daemon_set, running, hash_text, now)
         else:
             todo.delete += [pod for pod in there if not is_being_deleted(pod)]
-    for name in sorted(pods.keys() - names):
+    for name in sorted(pods.keys() - placements.keys()):
         # Their node is gone before they got there; what is bound to it is the pod collector's.
         todo.delete += [pod for pod in pods[name] if not pod["spec"].get("nodeName") and not is_being_deleted(pod)]
     return todo

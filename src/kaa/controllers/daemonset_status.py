@@ -3,18 +3,18 @@
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
-from kaa.api.objects import Object, labels_of, name_of
+from kaa.api.objects import Object, labels_of
 from kaa.controllers.controller_revisions import HASH_LABEL
-from kaa.controllers.daemonset_pods import placement_of
+from kaa.controllers.daemonset_placement import Placements
 from kaa.controllers.daemonset_rollout import is_available, min_ready_seconds
 from kaa.controllers.pods import is_ready, seconds_until_available
 
 
 def status_of(
-    daemon_set: Object, nodes: Iterable[Object], pods: Mapping[str, Sequence[Object]], hash_text: str, now: datetime
+    daemon_set: Object, placements: Placements, pods: Mapping[str, Sequence[Object]], hash_text: str, now: datetime
 ) -> Object:
     """Of several pods on one node the one that is bound, and the oldest of these, counts."""
-    runs = {name_of(node): placement_of(daemon_set, node).runs for node in nodes}
+    runs = {name: placement.runs for name, placement in placements.items()}
     first = {
         name: min(there, key=lambda pod: not pod["spec"].get("nodeName"))
         for name, there in pods.items()

@@ -109,7 +109,7 @@ def jobs_of(pod: Object, view: View) -> Iterator[Key]:
         if key := tracker_of(pod):
             yield key
         for job in view.list("Job", namespace_of(pod)):
-            if selects(job["spec"].get("selector"), pod):
+            if selects(job, pod):
                 yield key_of(job)
 
 

@@ -83,7 +83,7 @@ class Loop:
         for obj in (change.old, change.new):
             if obj is not None:
                 for key in watch.keys(obj, self._informers.view):
-                    self.queue.add(key)
+                    self.queue.add_after(key, watch.settle_seconds)
 
     async def run(self) -> None:
         """Until cancelled. The caches are filled first: a reconcile must not take "not yet seen" for "absent"."""

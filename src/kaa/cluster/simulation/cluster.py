@@ -14,12 +14,12 @@ two calls, and during one time jumps to the next timer as soon as nothing can ru
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from datetime import datetime, timedelta
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from kaa.api.objects import Object
 from kaa.cluster.simulation.blocking_client import BlockingClient
 from kaa.cluster.simulation.drivers import Driver, ThreadDriver, VirtualDriver
-from kaa.cluster.simulation.everyday import FIELD_MANAGER
+from kaa.cluster.simulation.everyday import FIELD_MANAGER, NotOnVirtualTime
 from kaa.cluster.simulation.everyday import AsyncCluster as AsyncCluster
 from kaa.cluster.simulation.faults import Faults
 from kaa.cluster.simulation.history import HISTORY_BYTES, Past, Recorded
@@ -113,6 +113,19 @@ class Cluster:
     def asynchronous(self) -> AsyncCluster:
         """The cluster for coroutines that run in its own event loop."""
         return self._cluster
+
+    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Runs a coroutine in the cluster's event loop, and on its time; there `asynchronous` is at its service."""
+        return self._run(coroutine)
+
+    def bridge(self) -> AsyncCluster:
+        """The cluster for coroutines of another event loop, on the wall clock."""
+        from kaa.cluster.simulation.bridge import Bridge
+
+        driver = self._running()
+        if not isinstance(driver, ThreadDriver):
+            raise NotOnVirtualTime("a cluster on virtual time stands still while another event loop runs")
+        return cast(AsyncCluster, Bridge(self._cluster, driver))
 
     @property
     def world(self) -> World:

@@ -1,4 +1,4 @@
-"""Who runs the cluster's event loop while plain code uses it.
+"""Who runs the cluster's event loop while others use it.
 
 On the wall clock a thread does: the cluster lives on between two calls. On a virtual clock nobody does: the loop runs
 during a call, in the caller's thread, and the world stands still in between.
@@ -52,6 +52,10 @@ class ThreadDriver:
             return future.result()
         finally:
             future.cancel()  # when the caller was interrupted
+
+    async def join(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """The same for coroutines of another event loop, which goes on meanwhile."""
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(coroutine, self._loop))
 
     def close(self) -> None:
         self._loop.call_soon_threadsafe(self._loop.stop)

@@ -12,7 +12,6 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
-from inspect import isawaitable
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -41,6 +40,7 @@ from kaa.cluster.simulation.timing import (
     next_moment,
     seconds_of,
     settle,
+    until,
 )
 from kaa.cluster.simulation.waiting import WAIT_SECONDS, Condition, wait_for
 from kaa.cluster.simulation.world import World
@@ -63,7 +63,7 @@ P = TypeVar("P", bound="Program")
 NOT_RUNNING = "the cluster does not run: use `with Cluster() as c` or `async with`"
 
 
-class VirtualTimeOnly(RuntimeError):
+class NotOnVirtualTime(RuntimeError):
     """Something was asked for that makes no sense on a virtual clock."""
 
 
@@ -178,7 +178,7 @@ class AsyncCluster:
     async def kubeconfig(self) -> Path:
         """Opens a port on 127.0.0.1, once, and returns the kubeconfig with which any client reaches the cluster."""
         if self.settings.is_virtual:
-            raise VirtualTimeOnly(
+            raise NotOnVirtualTime(
                 "a cluster on a virtual clock has no port: its time jumps as soon as nothing can run, so for a client "
                 'outside hours would pass between two requests, or none at all; use clock="wall"'
             )
@@ -289,15 +289,8 @@ class AsyncCluster:
 
     async def run_until(self, predicate: Callable[[], Any | Awaitable[Any]], *, timeout: float = WAIT_SECONDS) -> Any:
         """Until the predicate, a plain or a coroutine function, gives something true; returns that."""
-        deadline = self.world.clock.monotonic() + timeout
-        while True:
-            revision = self.world.history.revision
-            found = predicate()
-            if isawaitable(found):
-                found = await found
-            if found:
-                return found
-            await self.next_moment(revision, deadline)
+        history, deadline = self.world.history, self.world.clock.monotonic() + timeout
+        return await until(predicate, lambda: history.revision, lambda seen: self.next_moment(seen, deadline))
 
     async def next_moment(self, revision: int, deadline: float) -> None:
         """Until a predicate may have come true that was false at `revision`. Raises WaitTimeout at the deadline."""

@@ -10,7 +10,9 @@ than the delays that one wants to see the end of.
 
 import asyncio
 from collections import deque
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from inspect import isawaitable
 from typing import Any
 
 import orjson
@@ -79,6 +81,22 @@ async def settle(history: History, clock: Clock, quiet_seconds: float, timeout_s
                 why = f"not settled in {timeout_seconds:g} seconds: there is no quiet of {quiet_seconds:g} seconds"
                 raise WaitTimeout(f"{why}; the last changes:\n{changes}")
             await clock.sleep(left)
+
+
+async def until(
+    predicate: Callable[[], Any | Awaitable[Any]],
+    revision: Callable[[], int],
+    next_moment: Callable[[int], Awaitable[None]],
+) -> Any:
+    """What the predicate, a plain or a coroutine function, gives once that is true. It is asked after each moment."""
+    while True:
+        seen = revision()
+        found = predicate()
+        if isawaitable(found):
+            found = await found
+        if found:
+            return found
+        await next_moment(seen)
 
 
 async def next_moment(history: History, clock: Clock, revision: int, deadline: float, poll_seconds: float) -> None:

@@ -1,0 +1,94 @@
+"""The pytest plugin: a cluster for each test, or one for all.
+
+    def test_web(kaa_cluster):                          # a new cluster, there in some 20 ms
+        kaa_cluster.apply(deployment)
+        kaa_cluster.wait("deployment", "web", "Available")
+
+    @pytest.mark.kaa(nodes=3, clock="virtual", seed=7)  # any argument of kaa.Cluster
+    async def test_nightly(kaa_cluster):                # an AsyncCluster, because the test is asynchronous
+        await kaa_cluster.run_for(hours=24)
+
+On the wall clock an asynchronous test runs wherever its own plugin (pytest-asyncio, anyio) runs it. On a virtual clock
+it runs in the cluster's event loop, so that its own `asyncio.sleep` is on the same time.
+
+The plugin is loaded by every run of pytest wherever Kaa is installed, so all of Kaa is imported by the fixtures only.
+"""
+
+from collections.abc import Iterator
+from inspect import iscoroutinefunction, unwrap
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from kaa.cluster.simulation.cluster import AsyncCluster, Cluster
+
+OPTIONS: dict[str, tuple[type, str]] = {
+    "nodes": (int, "Simulated nodes of kaa's clusters."),
+    "clock": (str, "The clock of kaa's clusters: wall or virtual."),
+    "seed": (int, "What decides all chance in kaa's clusters."),
+}
+"""Argument of `kaa.Cluster` -> its type and help. `--kaa-<name>` and the ini option `kaa_<name>` set it."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("kaa", "Kubernetes clusters (kaa)")
+    for name, (kind, text) in OPTIONS.items():
+        group.addoption(f"--kaa-{name}", type=kind, default=None, help=text)
+        parser.addini(f"kaa_{name}", text)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "kaa(**arguments): arguments of kaa.Cluster for the fixture kaa_cluster")
+
+
+def options_of(config: pytest.Config) -> dict[str, Any]:
+    """Arguments of `kaa.Cluster` from the command line and, behind it, the ini file."""
+    given: dict[str, Any] = {}
+    for name, (kind, _) in OPTIONS.items():
+        value = config.getoption(f"--kaa-{name}")
+        if value is None and (text := config.getini(f"kaa_{name}")):
+            value = kind(text)
+        if value is not None:
+            given[name] = value
+    return given
+
+
+@pytest.fixture
+def kaa_cluster(request: pytest.FixtureRequest) -> "Iterator[Cluster | AsyncCluster]":
+    """A new cluster: a kaa.Cluster, or for asynchronous tests a kaa.AsyncCluster. See the marker `kaa`."""
+    from kaa.cluster.simulation.cluster import Cluster
+
+    marker = request.node.get_closest_marker("kaa")
+    with Cluster(**{**options_of(request.config), **(marker.kwargs if marker else {})}) as cluster:
+        if not iscoroutinefunction(unwrap(request.function)):
+            yield cluster
+        elif cluster.settings.is_virtual:
+            request.node.stash[DRIVEN_BY] = cluster
+            yield cluster.asynchronous
+        else:
+            yield cluster.bridge()
+
+
+DRIVEN_BY = pytest.StashKey["Cluster"]()
+"""The cluster in whose event loop an asynchronous test is to run."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    cluster = pyfuncitem.stash.get(DRIVEN_BY, None)
+    if cluster is None:
+        return None
+    # Another plugin may have wrapped the test to run in its loop.
+    test = unwrap(pyfuncitem.obj)
+    cluster.run(test(**{name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames}))
+    return True
+
+
+@pytest.fixture(scope="session")
+def kaa_session_cluster(pytestconfig: pytest.Config) -> "Iterator[Cluster]":
+    """One kaa.Cluster for all tests that ask for it. What one leaves in it the next one finds."""
+    from kaa.cluster.simulation.cluster import Cluster
+
+    with Cluster(**options_of(pytestconfig)) as cluster:
+        yield cluster

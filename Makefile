@@ -5,10 +5,10 @@ BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help up down test check e2e crash bench conformance update verify packages
+.PHONY: help up down test check e2e crash bench bench-scheduler conformance update verify packages
 
 help: ## this list
-	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 14
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 18
 
 up: $(VENV)/.kaa packages ## start the cluster "dev" and the sample in it (root)
 	kaa up --name dev --wait
@@ -37,6 +37,9 @@ crash: $(VENV)/.dev ## kill -9 of the API server amid 1,000 writes, 20 times a s
 
 bench: $(VENV)/.dev ## measure what docs/BENCHMARKS.md reports, and write it
 	python -m bench
+
+bench-scheduler: $(VENV)/.dev ## measure the scheduler's workloads, and write them into docs/BENCHMARKS.md
+	python -m bench.scheduler
 
 conformance: $(VENV)/.dev packages ## upstream's suite against a new cluster (hours)
 	tools/conformance.sh

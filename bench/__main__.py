@@ -10,11 +10,9 @@ import click
 import uvloop
 
 from bench import api_server, cluster
-from bench.report import report
+from bench.report import BENCHMARKS, SCHEDULER_HEADING, report, section_of, with_section
 from bench.target import connected, started
 from kaa.client.kubeconfig import load_kubeconfig
-
-BENCHMARKS = Path(__file__).parents[1] / "docs/BENCHMARKS.md"
 
 
 @click.command()
@@ -33,6 +31,8 @@ def main(kubeconfig: Path | None, pids: str, output: Path) -> None:
     command = "python -m bench" if kubeconfig is not None else "make bench"
     date = f"{datetime.now(UTC):%Y-%m-%d}"
     text = report(command, date, (load_before, os.getloadavg()[0]), api, whole)
+    if output.exists() and (scheduler := section_of(output.read_text(), SCHEDULER_HEADING)):
+        text = with_section(text, SCHEDULER_HEADING, scheduler)
     output.write_text(text)
     click.echo(text)
 

@@ -11,6 +11,10 @@ from pathlib import Path
 from bench import api_server, cluster
 from bench.target import Cost, Latency
 
+BENCHMARKS = Path(__file__).parents[1] / "docs/BENCHMARKS.md"
+SCHEDULER_HEADING = "## Scheduler"
+"""The section that `make bench-scheduler` writes, and `make bench` leaves as it is."""
+
 
 @dataclass(frozen=True, slots=True)
 class CostRow:
@@ -73,6 +77,18 @@ def report(
 ) -> str:
     """The whole document. `load` is the machine's one-minute load before and after the run."""
     return "\n".join([*_head(command, date, load), *_api_tables(api), *_cluster_table(whole)]) + "\n"
+
+
+def with_section(document: str, heading: str, section: str) -> str:
+    """The document with that section in place of its own, or at its end."""
+    before, _, rest = document.partition(f"{heading}\n")
+    _, next_heading, after = rest.partition("\n## ")
+    return f"{before.rstrip()}\n\n{heading}\n\n{section.strip()}\n" + (f"{next_heading}{after}" if after else "")
+
+
+def section_of(document: str, heading: str) -> str:
+    """What stands under the heading; "" if it is not there."""
+    return document.partition(f"{heading}\n")[2].partition("\n## ")[0]
 
 
 def _head(command: str, date: str, load: tuple[float, float]) -> Iterator[str]:

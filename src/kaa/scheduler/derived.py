@@ -57,30 +57,32 @@ class Domains:
 
 @dataclass(frozen=True, slots=True)
 class PodsThat:
-    """`namespaces` None: of all."""
+    """`namespaces` None: of all. `staying`: only those that are not being deleted."""
 
     selector: Selector
     namespaces: frozenset[str] | None
+    staying: bool = False
 
     def holds(self, pod: PodInfo) -> bool:
+        if self.staying and pod.terminating:
+            return False
         return (self.namespaces is None or pod.namespace in self.namespaces) and self.selector.matches(pod.labels)
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """An affinity rule of a bound pod as seen by others: weight 0 forbids, others attract or (negative) repel."""
+    """An affinity rule of a bound pod as seen by others: weight 0 forbids, others attract or (negative) repel.
+
+    None is a required affinity, which attracts as much as the plugin is told.
+    """
 
     term: PodTerm
-    weight: int
-
-
-HARD_AFFINITY_WEIGHT = 1
-"""What a bound pod's required affinity adds to the nodes near it, as upstream's default."""
+    weight: int | None
 
 
 def rules_of(pod: PodInfo) -> Iterator[Rule]:
     yield from (Rule(term, 0) for term in pod.anti_affinity)
-    yield from (Rule(term, HARD_AFFINITY_WEIGHT) for term in pod.affinity)
+    yield from (Rule(term, None) for term in pod.affinity)
     yield from (Rule(entry.term, entry.weight) for entry in pod.preferred_affinity)
     yield from (Rule(entry.term, -entry.weight) for entry in pod.preferred_anti_affinity)
 

@@ -14,7 +14,7 @@ from weakref import WeakValueDictionary
 
 import orjson
 
-from kaa.api.objects import Object, labels_of, name_of, namespace_of, uid_of
+from kaa.api.objects import Object, controller_of, labels_of, name_of, namespace_of, uid_of
 from kaa.api.quantity import parse_quantity
 from kaa.api.selectors import Selector, selector_of
 
@@ -70,6 +70,15 @@ class SpreadConstraint:
     honour_taints: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """The controller of a pod, in the pod's namespace."""
+
+    api_version: str
+    kind: str
+    name: str
+
+
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True, kw_only=True)
 class PodShape:
     """All that decides where a pod may go. Pods made from one template share one shape, and are decided alike."""
@@ -94,6 +103,7 @@ class PodShape:
     volumes: tuple[Object, ...] = ()  # of the sources that can tie a pod to nodes; see PLACED_VOLUMES
     resource_claims: tuple[Object, ...] = ()
     scheduling_group: Mapping[str, Any]
+    owner: Owner | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -194,6 +204,10 @@ class PodInfo:
     def scheduling_group(self) -> Mapping[str, Any]:
         return self.shape.scheduling_group
 
+    @property
+    def owner(self) -> Owner | None:
+        return self.shape.owner
+
 
 def pod_info(pod: Object) -> PodInfo:
     spec, status, metadata = pod["spec"], pod.get("status") or {}, pod["metadata"]
@@ -217,13 +231,18 @@ _shapes: WeakValueDictionary[bytes, PodShape] = WeakValueDictionary()
 def shape_of(pod: Object) -> PodShape:
     """The one shape of all pods that are alike in what decides."""
     spec = pod["spec"]
-    namespace, labels = namespace_of(pod), labels_of(pod)
-    decisive = [namespace, labels, [spec.get(name) for name in SHAPE_FIELDS], list(_decisive_parts(spec))]
+    namespace, labels, owner = namespace_of(pod), labels_of(pod), _owner(pod)
+    decisive = [namespace, labels, owner, [spec.get(name) for name in SHAPE_FIELDS], list(_decisive_parts(spec))]
     key = blake2b(orjson.dumps(decisive, option=orjson.OPT_SORT_KEYS), digest_size=16).digest()
     known = _shapes.get(key)
     if known is None:
-        known = _shapes[key] = _shape(spec, namespace, labels)
+        known = _shapes[key] = _shape(spec, namespace, labels, owner)
     return known
+
+
+def _owner(pod: Object) -> Owner | None:
+    reference = controller_of(pod)
+    return None if reference is None else Owner(reference["apiVersion"], reference["kind"], reference["name"])
 
 
 SHAPE_FIELDS = (
@@ -256,13 +275,18 @@ def _decisive_parts(spec: Object) -> Iterator[Any]:
             yield kind, container.get("resources"), container.get("image"), container.get("ports")
             yield container.get("restartPolicy")
     yield from _placed_volumes(spec)
+    yield from _image_volumes(spec)
+
+
+def _image_volumes(spec: Object) -> Iterator[str]:
+    return (v["image"].get("reference", "") for v in spec.get("volumes") or () if "image" in v)
 
 
 def _placed_volumes(spec: Object) -> Iterator[Object]:
     return (volume for volume in spec.get("volumes") or () if not PLACED_VOLUMES.isdisjoint(volume))
 
 
-def _shape(spec: Object, namespace: str, labels: Mapping[str, str]) -> PodShape:
+def _shape(spec: Object, namespace: str, labels: Mapping[str, str], owner: Owner | None) -> PodShape:
     affinity = spec.get("affinity") or {}
     together, apart = affinity.get("podAffinity") or {}, affinity.get("podAntiAffinity") or {}
     containers = spec.get("containers") or []
@@ -284,10 +308,11 @@ def _shape(spec: Object, namespace: str, labels: Mapping[str, str]) -> PodShape:
         tolerations=tuple(spec.get("tolerations") or ()),
         node_selector=spec.get("nodeSelector") or {},
         node_affinity=affinity.get("nodeAffinity") or {},
-        images=tuple(c.get("image", "") for c in (*started_one_by_one, *containers)),
+        images=(*(c.get("image", "") for c in (*started_one_by_one, *containers)), *_image_volumes(spec)),
         volumes=tuple(_placed_volumes(spec)),
         resource_claims=tuple(spec.get("resourceClaims") or ()),
         scheduling_group=spec.get("schedulingGroup") or {},
+        owner=owner,
     )
 
 

@@ -225,8 +225,15 @@ def test_no_nodes_at_all():
 
 
 def test_what_is_not_supported_is_said():
-    """A pod with a claim must wait rather than land on a node that cannot reach its volume."""
+    """A pod that claims devices must wait rather than land on a node that does not have them."""
+    found = decision(pod("p", resourceClaims=[{"name": "gpu"}]), snapshot_of(node("n")))
+    assert isinstance(found, Unschedulable)
+    assert "does not support dynamic resource allocation" in found.message
+
+
+def test_a_claim_that_is_missing_is_the_pods_own_reason():
+    """It is said once, not counted by nodes."""
     claim = {"name": "data", "persistentVolumeClaim": {"claimName": "data"}}
     found = decision(pod("p", volumes=[claim]), snapshot_of(node("n")))
     assert isinstance(found, Unschedulable)
-    assert "does not support persistent volume claims" in found.message
+    assert found.message.startswith('0/1 nodes are available: persistentvolumeclaim "data" not found.')

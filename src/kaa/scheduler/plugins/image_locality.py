@@ -6,13 +6,13 @@ An image counts by the share of nodes that have it: one that is on a single node
 import numpy as np
 
 from kaa.scheduler.derived import Rows, Scores
-from kaa.scheduler.framework import MAX_SCORE, Plugin
+from kaa.scheduler.framework import MAX_SCORE, Depends, Plugin
 from kaa.scheduler.pod_info import PodInfo
 from kaa.scheduler.snapshot import Snapshot
 
 MIB = 1024 * 1024
 MIN_BYTES = 23 * MIB
-MAX_BYTES_PER_CONTAINER = 1000 * MIB
+MAX_BYTES_PER_IMAGE = 1000 * MIB
 """Between these two the score grows from 0 to 100, as upstream's."""
 
 
@@ -23,16 +23,17 @@ def normalized_name(image: str) -> str:
 
 def score(pod: PodInfo, snapshot: Snapshot, rows: Rows) -> Scores | None:
     held: Scores = np.zeros(snapshot.size)
-    nodes = max(1, int(snapshot.present.sum()))
+    nodes = max(1, int(np.count_nonzero(snapshot.present)))
     for image in pod.images:
         on = snapshot.images.get(normalized_name(image), {})
+        share = len(on) / nodes
         for row, size_bytes in on.items():
-            held[row] += size_bytes * len(on) / nodes
+            held[row] += int(size_bytes * share)
     if not held.any():
         return None
-    most = MAX_BYTES_PER_CONTAINER * max(1, len(pod.images))
+    most = MAX_BYTES_PER_IMAGE * len(pod.images)
     scores: Scores = np.floor((np.clip(held, MIN_BYTES, most) - MIN_BYTES) * MAX_SCORE / (most - MIN_BYTES))
     return scores
 
 
-PLUGIN = Plugin(name="ImageLocality", score=score)
+PLUGIN = Plugin(name="ImageLocality", score=score, depends=Depends.NODES)

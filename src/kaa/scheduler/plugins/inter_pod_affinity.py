@@ -5,15 +5,18 @@ domain; a pod that matches its own terms may be the first of its kind), its own 
 pods that are bound already. Preferred rules of both sides score.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 
-from kaa.scheduler.cluster_events import ClusterEvent, helped_by
+from kaa.scheduler.cluster_events import ClusterEvent, Event, always
 from kaa.scheduler.derived import Ints, PodsThat, Rows, Scores
-from kaa.scheduler.framework import MAX_SCORE, Plugin, Rejection
+from kaa.scheduler.framework import MAX_SCORE, Plugin, Rejection, Score
 from kaa.scheduler.pod_info import PodInfo, PodTerm
 from kaa.scheduler.snapshot import Snapshot
+
+HARD_AFFINITY_WEIGHT = 1
 
 
 def reject(pod: PodInfo, snapshot: Snapshot) -> Iterator[Rejection]:
@@ -81,31 +84,79 @@ def kept_away(pod: PodInfo, snapshot: Snapshot) -> Rows:
     return rows
 
 
-def score(pod: PodInfo, snapshot: Snapshot, rows: Rows) -> Scores | None:
+def score_with(hard_weight: int, *, ignore_others: bool) -> Score:
+    """`hard_weight`: of required affinities of bound pods. `ignore_others`: for pods that prefer nothing themselves."""
+
+    def score(pod: PodInfo, snapshot: Snapshot, rows: Rows) -> Scores | None:
+        if ignore_others and not pod.preferred_affinity and not pod.preferred_anti_affinity:
+            return None
+        return relative(attraction(pod, snapshot, hard_weight), rows)
+
+    return score
+
+
+def attraction(pod: PodInfo, snapshot: Snapshot, hard_weight: int) -> Ints:
+    """The sum of the weights of all preferences of both sides that hold on a node."""
     total: Ints = np.zeros(snapshot.size, np.int64)
     for entry in pod.preferred_affinity:
         total += entry.weight * pods_near(entry.term, snapshot)
     for entry in pod.preferred_anti_affinity:
         total -= entry.weight * pods_near(entry.term, snapshot)
     for rule, where in snapshot.rules:
-        if rule.weight and snapshot.concerns(rule.term, pod):
+        weight = hard_weight if rule.weight is None else rule.weight
+        if weight and snapshot.concerns(rule.term, pod):
             column = snapshot.rules.column(where, snapshot.size)
-            total += rule.weight * _by_domain(rule.term.topology_key, column, snapshot)
-    if not total.any():
-        return None
+            total += weight * _by_domain(rule.term.topology_key, column, snapshot)
+    return total
+
+
+def relative(total: Ints, rows: Rows) -> Scores | None:
+    """From 0 for the least attractive of the rows to 100 for the most."""
     least, most = int(total[rows].min()), int(total[rows].max())
     if most == least:
         return None
-    scores: Scores = np.floor(MAX_SCORE * (total - least) / (most - least))
+    scores: Scores = np.floor(MAX_SCORE * ((total - least) / (most - least)))
     return scores
 
 
-PLUGIN = Plugin(
-    name="InterPodAffinity",
-    reject=reject,
-    score=score,
-    weight=2,
-    helped_by=helped_by(
-        ClusterEvent.NODE_ADDED, ClusterEvent.NODE_LABELS, ClusterEvent.POD_BOUND, ClusterEvent.POD_GONE
-    ),
-)
+def may_mean(term: PodTerm, other: PodInfo) -> bool:
+    """Namespaces that are chosen by their labels are not looked at: any may be."""
+    named = other.namespace in term.namespaces or term.namespace_selector is not None
+    return named and term.selector.matches(other.labels)
+
+
+def draws_near(pod: PodInfo, event: Event) -> bool:
+    other = event.pod
+    return other is None or (bool(pod.affinity) and all(may_mean(term, other) for term in pod.affinity))
+
+
+def stays_away_no_more(pod: PodInfo, event: Event) -> bool:
+    other = event.pod
+    if other is None:
+        return True
+    apart = any(may_mean(term, other) for term in pod.anti_affinity)
+    # The last of those that the pod wants to be near is gone: now it may be the first of its kind.
+    return apart or any(may_mean(term, pod) for term in other.anti_affinity) or draws_near(pod, event)
+
+
+def chooses_namespaces(pod: PodInfo, event: Event) -> bool:
+    return any(term.namespace_selector is not None for term in (*pod.affinity, *pod.anti_affinity))
+
+
+def make(args: Mapping[str, Any]) -> Plugin:
+    """InterPodAffinityArgs."""
+    ignore_others = bool(args.get("ignorePreferredTermsOfExistingPods"))
+    return Plugin(
+        name="InterPodAffinity",
+        reject=reject,
+        score=score_with(args.get("hardPodAffinityWeight", HARD_AFFINITY_WEIGHT), ignore_others=ignore_others),
+        weight=2,
+        helped_by={
+            ClusterEvent.NODE_ADDED: always,
+            ClusterEvent.NODE_LABELS: always,
+            ClusterEvent.POD_BOUND: draws_near,
+            ClusterEvent.POD_CHANGED: always,
+            ClusterEvent.POD_GONE: stays_away_no_more,
+            ClusterEvent.NAMESPACE_CHANGED: chooses_namespaces,
+        },
+    )

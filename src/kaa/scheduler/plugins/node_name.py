@@ -6,7 +6,7 @@ Such a pod is bound when it is created and never comes to the scheduler; the plu
 from collections.abc import Iterator
 
 from kaa.scheduler.cluster_events import ClusterEvent, helped_by
-from kaa.scheduler.framework import Plugin, Rejection
+from kaa.scheduler.framework import Depends, Plugin, Rejection
 from kaa.scheduler.pod_info import PodInfo
 from kaa.scheduler.snapshot import Snapshot
 
@@ -19,4 +19,4 @@ def reject(pod: PodInfo, snapshot: Snapshot) -> Iterator[Rejection]:
         yield Rejection(others, "node(s) didn't match the requested node name", resolvable=False)
 
 
-PLUGIN = Plugin(name="NodeName", reject=reject, helped_by=helped_by(ClusterEvent.NODE_ADDED))
+PLUGIN = Plugin(name="NodeName", reject=reject, depends=Depends.NODES, helped_by=helped_by(ClusterEvent.NODE_ADDED))

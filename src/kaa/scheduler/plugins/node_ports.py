@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from kaa.scheduler.cluster_events import ClusterEvent, helped_by
-from kaa.scheduler.framework import Plugin, Rejection
+from kaa.scheduler.cluster_events import ClusterEvent, Event, always
+from kaa.scheduler.framework import Depends, Plugin, Rejection
 from kaa.scheduler.pod_info import ANY_ADDRESS, PodInfo
 from kaa.scheduler.snapshot import Snapshot
 
@@ -18,4 +18,16 @@ def reject(pod: PodInfo, snapshot: Snapshot) -> Iterator[Rejection]:
     yield Rejection(rows, "node(s) didn't have free ports for the requested pod ports")
 
 
-PLUGIN = Plugin(name="NodePorts", reject=reject, helped_by=helped_by(ClusterEvent.NODE_ADDED, ClusterEvent.POD_GONE))
+def frees_a_port(pod: PodInfo, event: Event) -> bool:
+    if event.pod is None:
+        return True
+    freed = {(port.protocol, port.port) for port in event.pod.ports}
+    return any((port.protocol, port.port) in freed for port in pod.ports)
+
+
+PLUGIN = Plugin(
+    name="NodePorts",
+    reject=reject,
+    depends=Depends.NODE_AND_ITS_PODS,
+    helped_by={ClusterEvent.NODE_ADDED: always, ClusterEvent.POD_GONE: frees_a_port},
+)

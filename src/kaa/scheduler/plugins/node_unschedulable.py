@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from kaa.scheduler.cluster_events import ClusterEvent, helped_by
-from kaa.scheduler.framework import Plugin, Rejection
+from kaa.scheduler.cluster_events import ClusterEvent, Event
+from kaa.scheduler.framework import Depends, Plugin, Rejection
 from kaa.scheduler.plugins.tolerations import is_tolerated
 from kaa.scheduler.pod_info import PodInfo
 from kaa.scheduler.snapshot import Snapshot, Taint
@@ -16,8 +16,13 @@ def reject(pod: PodInfo, snapshot: Snapshot) -> Iterator[Rejection]:
         yield Rejection(snapshot.unschedulable, "node(s) were unschedulable", resolvable=False)
 
 
+def is_open_now(pod: PodInfo, event: Event) -> bool:
+    return event.new is None or not event.new["spec"].get("unschedulable") or is_tolerated(TAINT, pod.tolerations)
+
+
 PLUGIN = Plugin(
     name="NodeUnschedulable",
     reject=reject,
-    helped_by=helped_by(ClusterEvent.NODE_ADDED, ClusterEvent.NODE_TAINTS),
+    depends=Depends.NODES,
+    helped_by=dict.fromkeys((ClusterEvent.NODE_ADDED, ClusterEvent.NODE_TAINTS), is_open_now),
 )

@@ -4,12 +4,12 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from kaa.scheduler.cluster_events import ClusterEvent, helped_by
+from kaa.scheduler.cluster_events import ClusterEvent, Event
 from kaa.scheduler.derived import Ints, Rows, Scores
-from kaa.scheduler.framework import Plugin, Rejection, normalize
+from kaa.scheduler.framework import Depends, Plugin, Rejection, normalize
 from kaa.scheduler.plugins.tolerations import is_tolerated
 from kaa.scheduler.pod_info import PodInfo
-from kaa.scheduler.snapshot import Snapshot
+from kaa.scheduler.snapshot import Snapshot, Taint
 
 HARD_EFFECTS = ("NoSchedule", "NoExecute")
 SOFT_EFFECT = "PreferNoSchedule"
@@ -33,7 +33,13 @@ def score(pod: PodInfo, snapshot: Snapshot, rows: Rows) -> Scores | None:
     for taint, tainted in snapshot.taints.items():
         if taint.effect == SOFT_EFFECT and not is_tolerated(taint, pod.tolerations):
             disliked += tainted
-    return normalize(disliked, rows, reverse=True) if disliked.any() else None
+    return normalize(disliked, rows, reverse=True)
+
+
+def tolerates_now(pod: PodInfo, event: Event) -> bool:
+    taints = (event.new or {"spec": {}})["spec"].get("taints") or ()
+    hard = (Taint(t["key"], t.get("value", ""), t["effect"]) for t in taints if t["effect"] in HARD_EFFECTS)
+    return all(is_tolerated(taint, pod.tolerations) for taint in hard)
 
 
 PLUGIN = Plugin(
@@ -41,5 +47,6 @@ PLUGIN = Plugin(
     reject=reject,
     score=score,
     weight=3,
-    helped_by=helped_by(ClusterEvent.NODE_ADDED, ClusterEvent.NODE_TAINTS),
+    depends=Depends.NODES,
+    helped_by=dict.fromkeys((ClusterEvent.NODE_ADDED, ClusterEvent.NODE_TAINTS), tolerates_now),
 )

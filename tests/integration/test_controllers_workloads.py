@@ -7,7 +7,7 @@ from tests.integration.controlled import Cluster, running, virtual
 
 from kaa.api.objects import condition
 from kaa.api.selectors import Selector
-from kaa.controllers.autoscaling_metrics import NoMetrics
+from kaa.controllers.metrics_source import MetricsTable
 
 
 def workload(kind: str, name: str, image: str = "example/app:1", **spec: Any) -> dict[str, Any]:
@@ -119,18 +119,21 @@ async def test_a_replication_controller_keeps_its_pods() -> None:
         await cluster.until(ready, "two")
 
 
-class Load(NoMetrics):
+class Load(MetricsTable):
     """So much CPU in all, shared by the pods that there are."""
 
-    def __init__(self) -> None:
-        self.cluster: Cluster | None = None
-        self.millicores = 0
+    cluster: Cluster
+    millicores = 0
 
     async def resource(self, namespace: str, selector: Selector, resource: str, container: str) -> dict[str, int]:
-        if not self.millicores or self.cluster is None:
-            return await super().resource(namespace, selector, resource, container)
-        pods = [p for p in await self.cluster.pods(namespace) if selector.matches(p["metadata"].get("labels") or {})]
-        return {pod["metadata"]["name"]: self.millicores // len(pods) for pod in pods}
+        self.clear()
+        if self.millicores:
+            pods = [
+                p for p in await self.cluster.pods(namespace) if selector.matches(p["metadata"].get("labels") or {})
+            ]
+            for pod in pods:
+                self.set_usage(namespace, pod["metadata"]["name"], "cpu", f"{self.millicores // len(pods)}m")
+        return await super().resource(namespace, selector, resource, container)
 
 
 @virtual

@@ -4,7 +4,7 @@ A new controller is one file and one entry here; `runtime.py` runs them.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 
 from kaa.controllers import (
@@ -37,12 +37,12 @@ from kaa.controllers import (
     ttl_after_finished,
     volume_binder,
 )
-from kaa.controllers.autoscaling_metrics import MetricsSource, NoMetrics
 from kaa.controllers.certificate_approval import CertificateApproval
 from kaa.controllers.controller import Controller
 from kaa.controllers.garbage_collector import GarbageCollector
 from kaa.controllers.horizontal_pod_autoscaler import Autoscaling
 from kaa.controllers.local_directories import Directories, LocalDirectories
+from kaa.controllers.metrics_source import MetricsSource
 from kaa.controllers.namespace import NamespaceDeletion
 from kaa.controllers.program import Context, Program
 from kaa.controllers.resource_quota import ResourceQuotaUsage
@@ -56,7 +56,7 @@ class Options:
     root_ca_pem: str = ""
     sign_token: service_account_token.Sign | None = None  # for tokens in Secrets
     authority: certificate_signing.Authority | None = None  # signs certificate requests
-    metrics: MetricsSource = field(default_factory=NoMetrics)  # what autoscaling goes by
+    metrics: MetricsSource | None = None  # what autoscaling goes by; None: the cluster's metrics APIs
     local_volumes: local_path.DirectoryOf | None = None  # where each node keeps volumes of class PROVISIONER
     local_directories: Directories | None = None  # makes and removes them; None: nodes that only pretend
     cluster_cidr: str = ""

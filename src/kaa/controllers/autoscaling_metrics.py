@@ -9,11 +9,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from math import ceil
-from typing import Protocol
 
 from kaa.api.objects import Object, is_being_deleted, name_of
 from kaa.api.pod_resources import quantities
-from kaa.api.selectors import Selector
+from kaa.controllers.metrics_source import MetricsMissing
 from kaa.controllers.pods import is_ready, is_terminal, phase_of, ready_condition
 from kaa.lib.clock import parse_rfc3339
 
@@ -23,59 +22,6 @@ TOLERANCE = 0.1
 CPU_START_SECONDS = 300.0
 READINESS_DELAY_SECONDS = 30.0
 """A pod's CPU is not taken for its usual one before it has been ready, or this long after its start."""
-
-
-class MetricsMissing(Exception):
-    """A metric could not be had; the message says why, in upstream's words."""
-
-
-class MetricsSource(Protocol):
-    """Where measurements come from; all in milli-units. Each raises MetricsMissing.
-
-    A source may be set from Python: a simulation says what its pods use.
-    """
-
-    async def resource(self, namespace: str, selector: Selector, resource: str, container: str) -> dict[str, int]:
-        """By pod, what it uses of the resource; of one container only, if named."""
-        ...
-
-    async def pods(self, namespace: str, selector: Selector, metric: Object) -> dict[str, int]:
-        """By pod, a metric of its own. `metric` has a name and maybe a selector."""
-        ...
-
-    async def object(self, namespace: str, reference: Object, metric: Object) -> int: ...
-
-    async def external(self, namespace: str, metric: Object) -> list[int]:
-        """Of something outside the cluster: every series that the metric's selector matches."""
-        ...
-
-
-class NoMetrics:
-    """A cluster in which nobody serves a metrics API."""
-
-    async def resource(self, namespace: str, selector: Selector, resource: str, container: str) -> dict[str, int]:
-        raise MetricsMissing(
-            f"unable to get metrics for resource {resource}: unable to fetch metrics from resource metrics API: "
-            "the server could not find the requested resource (get pods.metrics.k8s.io)"
-        )
-
-    async def pods(self, namespace: str, selector: Selector, metric: Object) -> dict[str, int]:
-        raise self._no_custom(metric)
-
-    async def object(self, namespace: str, reference: Object, metric: Object) -> int:
-        raise self._no_custom(metric)
-
-    async def external(self, namespace: str, metric: Object) -> list[int]:
-        raise MetricsMissing(
-            f"unable to get external metric {namespace}/{metric['name']}/nil: unable to fetch metrics from external "
-            "metrics API: the server could not find the requested resource (get external.metrics.k8s.io)"
-        )
-
-    def _no_custom(self, metric: Object) -> MetricsMissing:
-        return MetricsMissing(
-            f"unable to get metric {metric['name']}: unable to fetch metrics from custom metrics API: "
-            "the server could not find the requested resource (get custom.metrics.k8s.io)"
-        )
 
 
 @dataclass(slots=True)

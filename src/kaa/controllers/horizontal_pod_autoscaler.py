@@ -15,15 +15,13 @@ from datetime import datetime
 
 from kaa.api.errors import APIError
 from kaa.api.objects import Object, condition, is_being_deleted, name_of, namespace_of, uid_of
-from kaa.api.quantity import Quantity, parse_quantity
+from kaa.api.quantity import Quantity
 from kaa.api.selectors import Selector, parse_label_selector
 from kaa.client.informer import Change
 from kaa.client.transport import TransportError
 from kaa.controllers.autoscaling_behavior import History, Limited, bounds, normalize, rules_of
 from kaa.controllers.autoscaling_metrics import (
     TOLERANCE,
-    MetricsMissing,
-    MetricsSource,
     by_average,
     by_pods,
     by_value,
@@ -32,6 +30,8 @@ from kaa.controllers.autoscaling_metrics import (
     requests_of,
 )
 from kaa.controllers.controller import Key, key_of
+from kaa.controllers.metrics_api import MetricsAPI
+from kaa.controllers.metrics_source import MetricsMissing, MetricsSource, milli
 from kaa.controllers.program import Context
 from kaa.lib.clock import rfc3339
 from kaa.lib.workqueue import WorkQueue
@@ -70,10 +70,6 @@ class Failed(Exception):
     def __init__(self, kind: str, reason: str, message: str) -> None:
         super().__init__(message)
         self.kind, self.reason, self.message = kind, reason, message
-
-
-def milli(text: str) -> int:
-    return parse_quantity(text).scaled(1000)
 
 
 def quantity(amount: int) -> str:
@@ -192,14 +188,14 @@ def with_condition(conditions: list[Object], kind: str, state: str, reason: str,
 
 
 class Autoscaling:
-    """The loop. `source` says what is measured."""
+    """The loop. `source` says what is measured; None: the cluster's metrics APIs."""
 
-    def __init__(self, context: Context, source: MetricsSource) -> None:
+    def __init__(self, context: Context, source: MetricsSource | None) -> None:
         self._client = context.client
         self._clock = context.clock
         self._recorder = context.recorder
         self._every_kind = context.every_kind
-        self._source = source
+        self._source = source or MetricsAPI(context.client, context.every_kind.resource)
         self._autoscalers = context.informers.informer("HorizontalPodAutoscaler")
         self._all_pods = context.informers.informer("Pod")
         self._queue: WorkQueue[Key] = WorkQueue(context.clock)

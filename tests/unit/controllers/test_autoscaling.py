@@ -11,13 +11,13 @@ from tests.scenarios.world import NOW
 from kaa.controllers.autoscaling_behavior import History, normalize
 from kaa.controllers.autoscaling_metrics import (
     Groups,
-    MetricsMissing,
     by_average,
     by_pods,
     by_value,
     group,
     requests_of,
 )
+from kaa.controllers.metrics_source import MetricsMissing
 
 EXACT = (0.1, 0.1)
 

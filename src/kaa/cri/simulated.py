@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
 from kaa.cri.cri import Message, RuntimeFault
-from kaa.cri.simulated_behaviour import KILLED, BehaviourOf, plain_behaviour
+from kaa.cri.simulated_behaviour import KILLED, NEVER, BehaviourOf, plain_behaviour
 from kaa.cri.simulated_images import SimulatedImages
 from kaa.cri.simulated_program import ContainerLog, Exit, SimulatedContainer, run_program
 from kaa.cri.simulated_state import (
@@ -59,7 +59,7 @@ class SimulatedRuntime:
     ) -> None:
         self.clock = clock
         self.images = SimulatedImages(clock, behaviour_of)
-        self.behaviour_of = behaviour_of
+        self._behaviour_of = behaviour_of
         self._calls = calls
         self._addresses = Addresses(pod_cidr)
         self._sandboxes: dict[str, Sandbox] = {}
@@ -189,8 +189,7 @@ class SimulatedRuntime:
         known = self.images.find(image)
         if known is None:
             raise RuntimeFault("NotFound", f'failed to resolve image "{image}": not found')
-        annotations = sandbox.config.get("annotations") or {}
-        behaviour = self.behaviour_of(known["repo_tags"][0], config["metadata"]["name"], annotations)
+        behaviour = self._behaviour_of(known["repo_tags"][0], config["metadata"]["name"], sandbox.config)
         if behaviour.create_error is not None:
             raise behaviour.create_error
         output = ContainerLog(log_path(sandbox, config), self.clock)
@@ -212,7 +211,7 @@ class SimulatedRuntime:
             raise behaviour.start_error
         container.state, container.started_at = "CONTAINER_RUNNING", self._now()
         container.log.write(behaviour.output)
-        if behaviour.exit_after_seconds is not None:
+        if behaviour.exit_after_seconds not in (None, NEVER):
             ending = (container, behaviour.exit_code, behaviour.exit_reason)
             container.timer = self.clock.call_later(behaviour.exit_after_seconds, self._end, *ending)
         if behaviour.program is not None:

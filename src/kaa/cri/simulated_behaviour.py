@@ -1,15 +1,15 @@
 """What simulated containers do: a `Behaviour` says it in numbers, a program in Python.
 
-A behaviour is chosen for each container when it is created, by `BehaviourOf`: from the image's name, the container's
-name and the pod's annotations. The runtime (`simulated.py`) plays it in the Clock's time.
+A behaviour is chosen for each container when it is created, by `BehaviourOf`. The runtime plays it in the Clock's
+time.
 """
 
 import math
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
-from kaa.cri.cri import RuntimeFault
+from kaa.cri.cri import Message, RuntimeFault
 
 if TYPE_CHECKING:
     from kaa.cri.simulated_program import SimulatedContainer
@@ -44,8 +44,9 @@ class Flapping:
 class Behaviour:
     """What a container does. Every default is what a container does that just runs until it is stopped.
 
-    Times are seconds from the container's start. `exit_after_seconds` None: it runs until it is stopped. A container
-    that needs longer than its grace period to stop is killed.
+    Times are seconds from the container's start. `exit_after_seconds` None: whoever chooses behaviours may know better
+    (an init container is to end); to the runtime it is never. A container that needs longer than its grace period to
+    stop is killed.
     """
 
     start_seconds: float = 0.0
@@ -94,10 +95,10 @@ class Behaviour:
         return self.ready_after_seconds > 0 or self.flapping is not None
 
 
-BehaviourOf: TypeAlias = Callable[[str, str, Mapping[str, str]], Behaviour]
-"""From an image's name, a container's name ("" while the image is pulled) and the pod's annotations."""
+BehaviourOf: TypeAlias = Callable[[str, str, Message], Behaviour]
+"""From an image's name, a container's name ("" while the image is pulled) and the PodSandboxConfig."""
 
 
-def plain_behaviour(image: str, container: str, annotations: Mapping[str, str]) -> Behaviour:
+def plain_behaviour(image: str, container: str, sandbox_config: Message) -> Behaviour:
     """Every container just runs."""
     return Behaviour()

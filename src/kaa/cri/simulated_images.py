@@ -22,7 +22,7 @@ class SimulatedImages:
 
     async def pull_image(self, request: Message) -> Message:
         name = request["image"]["image"]
-        behaviour = self._behaviour_of(name, "", (request.get("sandbox_config") or {}).get("annotations") or {})
+        behaviour = self._behaviour_of(name, "", request.get("sandbox_config") or {})
         if behaviour.pull_seconds:
             await self._clock.sleep(behaviour.pull_seconds)
         if behaviour.pull_error is not None:

@@ -64,6 +64,10 @@ class Addresses:
             self._hosts = (str(network[index]) for index in range(2, network.num_addresses - 1))
         raise RuntimeFault("ResourceExhausted", f"no free address in {self.cidr}")
 
+    def reserve(self, address: str) -> None:
+        """Somebody has it already."""
+        self._taken.add(address)
+
     def give_back(self, address: str) -> None:
         self._taken.discard(address)
 

@@ -1,7 +1,7 @@
 """The kubelet on a simulated runtime, with a real API server in the same process and virtual time."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -9,6 +9,7 @@ from typing import Any
 from kaa.api.errors import APIError
 from kaa.api.objects import Object, condition
 from kaa.client.rest import Client
+from kaa.cluster.simulation.images import Images
 from kaa.cluster.simulation.simulated_nodes import NodeSize, SimulatedHost
 from kaa.cri.cri import RuntimeFault
 from kaa.cri.simulated import SimulatedRuntime
@@ -34,13 +35,13 @@ class Bench:
         self.calls: list[tuple[str, Any]] = []
         self.runtime = SimulatedRuntime(clock, self._behaviour_of, calls=self.calls)
 
-    def _behaviour_of(self, image: str, container: str, annotations: Mapping[str, str]) -> Behaviour:
+    def _behaviour_of(self, image: str, container: str, sandbox_config: Any) -> Behaviour:
         return self.behaviours.get(image, Behaviour())
 
     @asynccontextmanager
     async def kubelet(self, **options: Any) -> AsyncIterator[Kubelet]:
         settings = KubeletOptions("n1", "172.30.0.2", self.root, capacity={"cpu": "2", "memory": "4Gi"}, **options)
-        host = SimulatedHost("n1", NodeSize(), self.root / "files")
+        host = SimulatedHost("n1", NodeSize(), self.root / "files", Images())
         kubelet = Kubelet(self.client, self.runtime, self.runtime.images, self.clock, settings, host)
         task = asyncio.create_task(kubelet.run())
         try:

@@ -14,6 +14,7 @@ import pytest
 
 from kaa.client.rest import Client
 from kaa.cluster.certificates import Identity, ensure_node_serving, ensure_pki, make_client, read_pair
+from kaa.cluster.simulation.images import Images
 from kaa.cluster.simulation.simulated_nodes import NodeSize, SimulatedHost
 from kaa.cri.simulated import SimulatedRuntime
 from kaa.kubelet.loop import Kubelet
@@ -93,7 +94,9 @@ async def bench_in(directory: Path, client: Client) -> AsyncIterator[Bench]:
         port=port,
         capacity={"cpu": "2", "memory": "4Gi"},
     )
-    kubelet = Kubelet(client, runtime, runtime.images, clock, options, SimulatedHost("n1", NodeSize(), directory))
+    kubelet = Kubelet(
+        client, runtime, runtime.images, clock, options, SimulatedHost("n1", NodeSize(), directory, Images())
+    )
     task = asyncio.create_task(kubelet.run())
     try:
         bench = Bench(f"https://127.0.0.1:{port}", pki, runtime, client)

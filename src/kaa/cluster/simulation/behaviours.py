@@ -10,7 +10,7 @@
 | `ready-after` | duration, `never` | it is ready so long after the start |
 | `ready-flapping` | `20s/5s` | it is ready for 20 s, then not for 5 s, and so on |
 | `unhealthy-after` | duration | its liveness probe fails so long after the start |
-| `exit-after` | duration | it ends by itself so long after the start |
+| `exit-after` | duration, `never` | it ends by itself so long after the start |
 | `exit-code` | number | with this exit code (0) |
 | `crash-after` | duration | it ends with exit code 1 so long after the start |
 | `out-of-memory-after` | duration | it is killed for want of memory (OOMKilled, 137) so long after the start |
@@ -23,6 +23,9 @@
 | `log` | text | what it writes to its log when it starts |
 | `cpu` | quantity | the CPU that it uses, in statistics (1m) |
 | `memory` | quantity | the memory that it uses, in statistics (1M) |
+
+By themselves init containers end at once, and containers of a Job's pods after a second; all others run until they
+are stopped.
 
 A duration is written `1h`, `2m30s`, `500ms`, or as a number of seconds. `ready-after` and `ready-flapping` need no
 probe in the pod; `started-after` and `unhealthy-after` are answers to probes that it has. An image that is present on
@@ -121,6 +124,4 @@ def refined(behaviour: Behaviour, container: str, annotations: Mapping[str, str]
             changes |= row.fields(text)
         except ValueError as error:
             raise RuntimeFault("InvalidArgument", f"annotation {PREFIX}{row.name}: {error}") from None
-    if changes.get("exit_after_seconds") == NEVER:
-        changes["exit_after_seconds"] = None
     return replace(behaviour, **changes)

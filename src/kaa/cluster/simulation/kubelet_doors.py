@@ -6,57 +6,70 @@ port is opened and nothing needs a certificate; what is said is the same as on p
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:  # aiohttp's server, and all of the kubelet: most clusters never ask their kubelets anything
+if TYPE_CHECKING:
     from aiohttp import web
 
-    from kaa.kubelet.loop import Kubelet
-
 SHUTDOWN_SECONDS = 1.0
+"""Given to requests under way when a kubelet ends: somebody may be following a log."""
+
+
+class _Door:
+    """One kubelet's application, made when somebody comes for the first time."""
+
+    def __init__(self, application: "Callable[[], web.Application]") -> None:
+        self._application = application
+        self._runner: web.AppRunner | None = None
+
+    async def connect(self) -> socket.socket:
+        if self._runner is None:
+            from aiohttp import web
+
+            self._runner = web.AppRunner(
+                self._application(), access_log=None, handler_cancellation=True, shutdown_timeout=SHUTDOWN_SECONDS
+            )
+            await self._runner.setup()
+        assert self._runner.server is not None
+        ours, theirs = socket.socketpair()
+        for end in (ours, theirs):
+            end.setblocking(False)
+        await asyncio.get_running_loop().connect_accepted_socket(self._runner.server, ours)
+        return theirs
+
+    async def close(self) -> None:
+        if self._runner is not None:
+            await self._runner.cleanup()
 
 
 class KubeletDoors:
     """The kubelets that run now, by their node's name. A `server.backends.Kubelets`."""
 
     def __init__(self) -> None:
-        self._kubelets: dict[str, Kubelet] = {}
-        self._answering: dict[str, web.AppRunner] = {}
+        self._doors: dict[str, _Door] = {}
 
     def __contains__(self, node_name: object) -> bool:
-        return node_name in self._kubelets
+        return node_name in self._doors
 
     async def connect(self, node_name: str) -> socket.socket:
         """A connection to the node's kubelet, the caller's to close. Raises OSError when there is no such kubelet."""
-        if node_name not in self._kubelets:
+        if node_name not in self._doors:
             raise ConnectionRefusedError(f"the kubelet of {node_name} does not run")
-        runner = self._answering.get(node_name)
-        if runner is None:
-            from aiohttp import web
-
-            from kaa.kubelet.server import application
-
-            app = application(self._kubelets[node_name], authenticated=False)
-            runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=SHUTDOWN_SECONDS)
-            self._answering[node_name] = runner
-            await runner.setup()
-        assert runner.server is not None
-        ours, theirs = socket.socketpair()
-        for end in (ours, theirs):
-            end.setblocking(False)
-        await asyncio.get_running_loop().connect_accepted_socket(runner.server, ours)
-        return theirs
+        return await self._doors[node_name].connect()
 
     @asynccontextmanager
-    async def opened(self, node_name: str, kubelet: "Kubelet") -> AsyncIterator[None]:
-        """The kubelet answers while this lasts."""
-        self._kubelets[node_name] = kubelet
+    async def opened(
+        self, node_names: Iterable[str], application: "Callable[[], web.Application]"
+    ) -> AsyncIterator[None]:
+        """One kubelet answers for these nodes while this lasts."""
+        door = _Door(application)
+        opened = dict.fromkeys(node_names, door)
+        self._doors |= opened
         try:
             yield
         finally:
-            del self._kubelets[node_name]
-            runner = self._answering.pop(node_name, None)
-            if runner is not None:
-                await runner.cleanup()
+            for name in opened:
+                del self._doors[name]
+            await door.close()

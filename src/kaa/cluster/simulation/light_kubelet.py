@@ -1,0 +1,33 @@
+"""What a light node answers to the API server: a container's log. Everything else it has not."""
+
+from collections.abc import Callable
+
+from aiohttp import web
+
+LogOf = Callable[[str, str, str], str | None]
+"""By namespace, pod and container; None when the node has no such container."""
+
+
+def light_application(log_of: LogOf) -> web.Application:
+    async def healthz(request: web.Request) -> web.StreamResponse:
+        return web.Response(text="ok")
+
+    async def logs(request: web.Request) -> web.StreamResponse:
+        found = request.match_info
+        text = log_of(found["namespace"], found["pod"], found["container"])
+        if text is None:
+            raise web.HTTPNotFound(text=f'pod "{found["pod"]}" does not exist')
+        tail = request.query.get("tailLines", "")
+        lines = text.splitlines(keepends=True)
+        shown = lines[len(lines) - int(tail) :] if tail.isdigit() and int(tail) < len(lines) else lines
+        return web.Response(text="".join(line if line.endswith("\n") else line + "\n" for line in shown))
+
+    async def no_streams(request: web.Request) -> web.StreamResponse:
+        raise web.HTTPNotImplemented(text="a light node has no streams: use a simulated node with a kubelet")
+
+    app = web.Application()
+    app.router.add_get("/healthz", healthz)
+    app.router.add_get("/containerLogs/{namespace}/{pod}/{container}", logs)
+    for verb in ("exec", "attach", "portForward"):
+        app.router.add_route("*", f"/{verb}/{{rest:.*}}", no_streams)
+    return app

@@ -19,8 +19,21 @@ EXISTS = frozenset({"AlreadyExists"})
 
 
 def data_of(template: Object) -> Object:
-    """What a revision holds: a strategic merge patch that brings this template back."""
-    return {"spec": {"template": {**copy_object(template), "$patch": "replace"}}}
+    """What a revision holds: a strategic merge patch that brings this template back.
+
+    Its fields are in the order of their names: clients compare it byte by byte with what they make of the template.
+    """
+    patch: Object = _sorted({"spec": {"template": {**template, "$patch": "replace"}}})
+    return patch
+
+
+def _sorted(value: Any) -> Any:
+    match value:
+        case dict():
+            return {key: _sorted(value[key]) for key in sorted(value)}
+        case list():
+            return [_sorted(entry) for entry in value]
+    return value
 
 
 def number_of(revision: Object) -> int:

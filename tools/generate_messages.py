@@ -44,7 +44,6 @@ SOURCES = {
             "Restore",
             "ListMetric",
             "ListPodSandboxMetrics",
-            "UpdatePodSandboxResources",
             "RuntimeConfig",
         ),
         no_types="Windows",

@@ -432,6 +432,23 @@ async def test_limits_and_running_out_of_memory(machine: Machine) -> None:
     assert stats["cpu"]["usage_core_nano_seconds"]["value"] > 0
 
 
+async def test_limits_are_taken_away(machine: Machine) -> None:
+    """A pod that is resized may lose one: -1 says so. Where a runtime says no, the pod's own cgroup is the kubelet's."""
+    sandbox = await machine.sandbox()
+    quiet = await machine.start(sandbox, "quiet", "sleep", "100", resources={"memory_limit_in_bytes": 64 << 20})
+    try:
+        await machine.runtime.update_pod_sandbox_resources(
+            {"pod_sandbox_id": sandbox[0], "resources": {"memory_limit_in_bytes": 128 << 20, "cpu_shares": 512}}
+        )
+    except RuntimeFault as fault:
+        assert fault.code == "Unimplemented"  # noqa: PT017
+    await machine.runtime.update_container_resources(
+        {"container_id": quiet, "linux": {"memory_limit_in_bytes": -1, "cpu_quota": -1, "cpu_period": 100_000}}
+    )
+    stats = (await machine.runtime.container_stats({"container_id": quiet}))["stats"]
+    assert not stats["memory"].get("available_bytes")
+
+
 async def test_exec_sync(machine: Machine) -> None:
     """Protects exec probes: output, exit code, timeout, and the error of a command that does not exist."""
     sandbox = await machine.sandbox()

@@ -94,6 +94,9 @@ class RuntimeClient(_Client):
     async def list_pod_sandbox(self, request: Message) -> Message:
         return await self._call("ListPodSandbox", request)
 
+    async def update_pod_sandbox_resources(self, request: Message) -> Message:
+        return await self._call("UpdatePodSandboxResources", request)
+
     async def create_container(self, request: Message) -> Message:
         return await self._call("CreateContainer", request)
 

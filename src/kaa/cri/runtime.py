@@ -207,6 +207,10 @@ class Runtime:
         summaries = (sandbox.summary() for sandbox in self._sandboxes.by_id.values())
         return {"items": [s for s in summaries if matches(s, wanted)]}
 
+    async def update_pod_sandbox_resources(self, request: Message) -> Message:
+        self._sandboxes.update_resources(request.get("pod_sandbox_id", ""), request.get("resources") or {})
+        return {}
+
     # Containers.
 
     async def create_container(self, request: Message) -> Message:

@@ -11,6 +11,7 @@ import asyncio
 import logging
 import shutil
 import signal
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -180,6 +181,16 @@ class Sandboxes:
         sandbox.ready = False
         if sandbox.id in self.by_id:
             self._save(sandbox)
+
+    def update_resources(self, sandbox_id: str, asked: Mapping[str, Any]) -> None:
+        """Changes the limits of all that runs in the sandbox together. Only what is given changes."""
+        sandbox = self.find(sandbox_id)
+        if not sandbox.cgroup_parent:
+            return
+        try:
+            self._cgroups.apply(sandbox.cgroup_parent, dict(asked))
+        except OSError as e:
+            raise RuntimeFault("Unknown", f"failed to update the sandbox's resources: {e}") from e
 
     async def stop(self, sandbox_id: str) -> None:
         """Takes back all that the sandbox holds. Its containers have been stopped before. Twice is once."""

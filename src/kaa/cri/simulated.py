@@ -179,6 +179,11 @@ class SimulatedRuntime:
         ]
         return {"items": [item for item in items if matches(item, chosen)]}
 
+    async def update_pod_sandbox_resources(self, request: Message) -> Message:
+        self._note("update_pod_sandbox_resources", request)
+        self._sandbox(request["pod_sandbox_id"])
+        return {}
+
     # Containers
 
     async def create_container(self, request: Message) -> Message:
@@ -292,8 +297,10 @@ class SimulatedRuntime:
         return {"status": container_message(self._container(request["container_id"]))}
 
     async def update_container_resources(self, request: Message) -> Message:
+        self._note("update_container_resources", request)
         container = self._container(request["container_id"])
-        linux = {**container.config.get("linux", {}), "resources": request["linux"]}
+        linux = container.config.get("linux") or {}
+        linux = {**linux, "resources": {**(linux.get("resources") or {}), **request["linux"]}}
         container.config = {**container.config, "linux": linux}
         return {}
 

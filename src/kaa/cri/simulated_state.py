@@ -99,6 +99,7 @@ def container_message(container: Container) -> Message:
         "exit_code": container.exit_code,
         "image": config["image"],
         "image_ref": container.image_ref,
+        "resources": {"linux": (container.config.get("linux") or {}).get("resources") or {}},
         "image_id": container.image_ref,
         "reason": container.reason,
         "labels": config.get("labels") or {},

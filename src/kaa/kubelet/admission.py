@@ -36,7 +36,19 @@ def refusal(pod: Object, node: Object, others: Iterable[Object]) -> Refusal | No
             "NodePorts",
             "Pod was rejected: Predicate NodePorts failed: node(s) didn't have free ports for the requested pod ports",
         )
-    return _shortage(pod, node, rivals)
+    short = _shortage(pod, node, rivals)
+    if short is None:
+        return None
+    return Refusal(f"OutOf{short.resource}", f"Pod was rejected: {short.among_others}")
+
+
+def resize_refusal(pod: Object, node: Object, others: Iterable[Object]) -> Refusal | None:
+    """Why a running pod cannot have the resources it asks for now: never on this node, or not beside the others."""
+    if (short := _shortage(pod, node, [])) is not None:
+        return Refusal("Infeasible", short.alone)
+    if (short := _shortage(pod, node, list(others))) is not None:
+        return Refusal("Deferred", short.among_others)
+    return None
 
 
 HostPort: TypeAlias = tuple[str, str, int]
@@ -57,23 +69,38 @@ def conflicts(one: HostPort, other: HostPort) -> bool:
     return one[1:] == other[1:] and (one[0] == other[0] or not one[0] or not other[0])
 
 
-def _shortage(pod: Object, node: Object, others: list[Object]) -> Refusal | None:
+@dataclass(frozen=True, slots=True)
+class _Shortage:
+    """In millicores, bytes or numbers."""
+
+    resource: str
+    requested: int
+    used: int
+    capacity: int
+
+    @property
+    def among_others(self) -> str:
+        return (
+            f"Node didn't have enough resource: {self.resource}, requested: {self.requested}, used: {self.used}, "
+            f"capacity: {self.capacity}"
+        )
+
+    @property
+    def alone(self) -> str:
+        return (
+            f"Node didn't have enough capacity: {self.resource}, requested: {self.requested}, capacity: {self.capacity}"
+        )
+
+
+def _shortage(pod: Object, node: Object, others: list[Object]) -> _Shortage | None:
     allocatable = amounts((node.get("status") or {}).get("allocatable"))
     if len(others) + 1 > allocatable.get("pods", 0):
-        return _out_of("pods", 1, len(others), allocatable.get("pods", 0))
+        return _Shortage("pods", 1, len(others), allocatable.get("pods", 0))
     used: Amounts = {}
     for other in others:
         for name, value in pod_requests(other).items():
             used[name] = used.get(name, 0) + value
     for name, requested in sorted(pod_requests(pod).items()):
         if requested and requested + used.get(name, 0) > allocatable.get(name, 0):
-            return _out_of(name, requested, used.get(name, 0), allocatable.get(name, 0))
+            return _Shortage(name, requested, used.get(name, 0), allocatable.get(name, 0))
     return None
-
-
-def _out_of(resource: str, requested: int, used: int, capacity: int) -> Refusal:
-    return Refusal(
-        f"OutOf{resource}",
-        f"Pod was rejected: Node didn't have enough resource: {resource}, requested: {requested}, used: {used}, "
-        f"capacity: {capacity}",
-    )

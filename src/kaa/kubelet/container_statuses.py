@@ -12,6 +12,7 @@ from datetime import datetime
 from kaa.api.objects import Object
 from kaa.kubelet.pod_runtime import PodRuntime, RuntimeContainer
 from kaa.kubelet.pod_spec import ContainerKind, init_containers, is_finished, is_sidecar
+from kaa.kubelet.resize import changes
 from kaa.kubelet.restart_policy import should_restart
 from kaa.lib.clock import rfc3339
 
@@ -68,16 +69,23 @@ def _status(pod: Object, kind: ContainerKind, container: Object, runtime: PodRun
     }
     if latest.user is not None:
         status["user"] = {"linux": _linux_user(latest.user)}
-    if container.get("resources"):
-        status["resources"] = container["resources"]
-        if requests := container["resources"].get("requests"):
-            status["allocatedResources"] = requests
+    status["resources"] = _actual_resources(container, latest, recorded)
+    if requests := (container.get("resources") or {}).get("requests"):
+        status["allocatedResources"] = requests
     error = readings.start_errors.get(name)
     if error is not None and not running and _waits_for_restart(pod, kind, container, latest):
         if latest.has_ended:
             status["lastState"] = status["state"]
         status["state"] = {"waiting": _waiting(error)}
     return status
+
+
+def _actual_resources(container: Object, latest: RuntimeContainer, recorded: Object | None) -> Object:
+    """What is granted, as soon as the runtime has it; until then what the status said before."""
+    granted: Object = container.get("resources") or {}
+    if latest.is_running and changes(container, latest.resources):
+        return (recorded or {}).get("resources") or granted
+    return granted
 
 
 def _never_created(pod: Object, kind: ContainerKind, container: Object, readings: Readings) -> Object:

@@ -16,7 +16,7 @@ from kaa.client.informer import Change, Informer
 from kaa.client.rest import Client
 from kaa.cri.cri import ImageService, RuntimeFault, RuntimeService
 from kaa.kubelet import pod_runtime
-from kaa.kubelet.admission import refusal
+from kaa.kubelet.admission import Refusal, refusal, resize_refusal
 from kaa.kubelet.container_config import NodeFacts
 from kaa.kubelet.dns_config import Resolver, parse_resolv_conf
 from kaa.kubelet.host import Host, LinuxHost
@@ -143,6 +143,7 @@ class Kubelet:
             options=options,
             node_facts=facts,
             node=self.node_agent.node,
+            resize_refusal=self._resize_refusal,
         )
 
     # Pods
@@ -168,18 +169,32 @@ class Kubelet:
         """Whether the node takes the pod; one that it has taken before is not asked again."""
         if (pod.get("status") or {}).get("startTime") or pod["metadata"].get("deletionTimestamp"):
             return True
-        others = [worker.pod for worker in self.workers.values() if not is_finished(worker.pod)]
-        refused = refusal(pod, self.node_agent.node(), others)
+        refused = refusal(pod, self.node_agent.node(), self._granted())
         if refused is None:
             return True
         self._events.pod(pod, "Warning", refused.reason, refused.message)
         self._status.set(pod, rejected_status(pod, refused.reason, refused.message, self.clock.now()))
         return False
 
+    def _granted(self) -> list[Object]:
+        """The pods that count on this node, each with what it was granted."""
+        return [worker.granted for worker in self.workers.values() if not is_finished(worker.pod)]
+
+    def _resize_refusal(self, pod: Object) -> Refusal | None:
+        others = [other for other in self._granted() if uid_of(other) != uid_of(pod)]
+        return resize_refusal(pod, self.node_agent.node(), others)
+
     def _start_worker(self, worker: PodWorker, group: asyncio.TaskGroup) -> None:
         self.workers[worker.uid] = worker
         task = group.create_task(worker.run(), name=f"pod {namespace_of(worker.pod)}/{name_of(worker.pod)}")
-        task.add_done_callback(lambda _: self.workers.pop(worker.uid, None))
+        task.add_done_callback(lambda _: self._ended(worker))
+
+    def _ended(self, worker: PodWorker) -> None:
+        """What the pod had is free: for those, too, that wait to become larger."""
+        self.workers.pop(worker.uid, None)
+        for other in self.workers.values():
+            if other.waits_for_room:
+                other.wake()
 
     def worker_named(self, namespace: str, name: str) -> PodWorker | None:
         """The worker of the pod that has that name now."""

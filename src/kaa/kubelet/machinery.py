@@ -8,6 +8,7 @@ from typing import TypeVar
 from kaa.api.objects import Object
 from kaa.client.informer import Informer
 from kaa.cri.cri import RuntimeService
+from kaa.kubelet.admission import Refusal
 from kaa.kubelet.container_config import NodeFacts
 from kaa.kubelet.delays import RESTART_BACKOFF, DelayTable
 from kaa.kubelet.environment import Objects
@@ -44,6 +45,7 @@ class Machinery:
     options: KubeletOptions
     node_facts: NodeFacts
     node: Callable[[], Object]
+    resize_refusal: Callable[[Object], Refusal | None]  # why the node has no room for a pod's new resources
     delays: DelayTable[tuple[str, str]] = field(default_factory=lambda: DelayTable(RESTART_BACKOFF))
     starting: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MAX_STARTING))
 

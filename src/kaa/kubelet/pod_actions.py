@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Literal, TypeAlias
 
 from kaa.api.objects import Object, is_being_deleted
+from kaa.cri.cri import Message
 from kaa.kubelet.pod_runtime import PodRuntime, RuntimeContainer
 from kaa.kubelet.pod_spec import (
     ContainerKind,
@@ -26,6 +27,7 @@ from kaa.kubelet.pod_spec import (
     sidecars,
     uses_host_network,
 )
+from kaa.kubelet.resize import changes, needs_restart, sandbox_resources, without_limits
 from kaa.kubelet.restart_policy import restarts_on_failure, should_restart
 
 ProbeKind = Literal["startup", "liveness", "readiness"]
@@ -64,6 +66,23 @@ class StartContainer:
 
 
 @dataclass(frozen=True, slots=True)
+class ResizeContainer:
+    """Change what a running container may use. `linux`: only what changes of CRI's LinuxContainerResources."""
+
+    id: str
+    name: str
+    linux: Message
+
+
+@dataclass(frozen=True, slots=True)
+class ResizeSandbox:
+    """Change what the pod's containers may use together."""
+
+    id: str
+    linux: Message
+
+
+@dataclass(frozen=True, slots=True)
 class BackOff:
     """The container is to be started, but not before `until`."""
 
@@ -71,7 +90,7 @@ class BackOff:
     until: datetime
 
 
-Action: TypeAlias = StopPod | CreateSandbox | KillContainer | StartContainer | BackOff
+Action: TypeAlias = StopPod | CreateSandbox | KillContainer | StartContainer | ResizeContainer | ResizeSandbox | BackOff
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +103,17 @@ class Health:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """All that the decision looks at. `not_before`: when a container that has ended may start again."""
+    """All that the decision looks at.
+
+    `pod` with the resources that the node grants it. `not_before`: when a container that has ended may start again.
+    `sandbox_linux`: what the pod's cgroup was last given; None: what it should have.
+    """
 
     pod: Object
     runtime: PodRuntime
     health: Health = field(default_factory=Health)
     not_before: Mapping[str, datetime] = field(default_factory=dict)
+    sandbox_linux: Message | None = None
 
 
 def pod_actions(facts: Facts) -> list[Action]:
@@ -98,7 +122,15 @@ def pod_actions(facts: Facts) -> list[Action]:
         return [StopPod("the pod is deleted or finished")] if runtime.is_active else []
     if reason := sandbox_fault(pod, runtime):
         return list(_replace_sandbox(facts, reason))
-    return list(_container_actions(facts))
+    return _with_room(facts, list(_container_actions(facts)))
+
+
+def _with_room(facts: Facts, actions: list[Action]) -> list[Action]:
+    """When the pod's resources have changed: containers change, or start, while its cgroup has no limits."""
+    wanted, sandbox = sandbox_resources(facts.pod), facts.runtime.sandbox
+    if sandbox is None or facts.sandbox_linux in (None, wanted) or any(isinstance(a, StopPod) for a in actions):
+        return actions
+    return [ResizeSandbox(sandbox.id, without_limits(wanted)), *actions, ResizeSandbox(sandbox.id, wanted)]
 
 
 def sandbox_fault(pod: Object, runtime: PodRuntime) -> str:
@@ -216,17 +248,25 @@ def _keep_running(facts: Facts, kind: ContainerKind, container: Object) -> Itera
 
 
 def _failed_or_changed(facts: Facts, kind: ContainerKind, container: Object, running: RuntimeContainer) -> list[Action]:
-    """Kill, and start again unless the policy forbids it: the kill's exit code has no say in that."""
+    """Kill, and start again unless the policy forbids it (the kill's exit code has no say in that); or just resize."""
     name = container["name"]
     probe = facts.health.failed.get(running.id)
     changed = bool(running.hash) and running.hash != container_hash(container)
-    if probe is None and not changed:
-        return []
-    restarts = changed or restarts_on_failure(facts.pod, kind, container)
-    what = f"failed {probe} probe" if probe is not None else "definition changed"
+    linux = changes(container, running.resources)
+    resized = bool(linux) and needs_restart(container, linux)
+    if probe is None and not changed and not resized:
+        return [ResizeContainer(running.id, name, linux)] if linux else []
+    restarts = changed or resized or restarts_on_failure(facts.pod, kind, container)
+    what = _why_killed(probe, changed)
     message = f"Container {name} {what}" + (", will be restarted" if restarts else "")
     kill = KillContainer(running.id, name, message, probe)
     return [kill, StartContainer(name, kind, running.attempt + 1)] if restarts else [kill]
+
+
+def _why_killed(probe: ProbeKind | None, changed: bool) -> str:
+    if probe is not None:
+        return f"failed {probe} probe"
+    return "definition changed" if changed else "resize requires restart"
 
 
 def _start(facts: Facts, kind: ContainerKind, container: Object, last: RuntimeContainer | None) -> Action:

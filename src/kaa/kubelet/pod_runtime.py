@@ -5,7 +5,7 @@ containers after a restart.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Literal, cast
 
@@ -44,6 +44,7 @@ class RuntimeContainer:
     message: str = ""
     log_path: str = ""
     user: Message | None = None
+    resources: Message = field(default_factory=dict)  # LinuxContainerResources that it was last given
 
     @property
     def is_running(self) -> bool:
@@ -145,6 +146,7 @@ def container_of(status: Message, sandbox_id: str, message: str = "") -> Runtime
         message="\n".join(part for part in (status.get("message", ""), message) if part),
         log_path=status.get("log_path", ""),
         user=user,
+        resources=(status.get("resources") or {}).get("linux") or {},
     )
 
 

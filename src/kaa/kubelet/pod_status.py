@@ -1,17 +1,18 @@
 """A pod's status as the kubelet writes it: phase, conditions, addresses, container statuses. Pure.
 
-The kubelet owns five conditions and keeps all others as they are. A condition's lastTransitionTime moves only with its
+The kubelet owns some conditions and keeps all others as they are. A condition's lastTransitionTime moves only with its
 status. A phase that is Succeeded or Failed never changes again.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from kaa.api.objects import Object, condition
 from kaa.kubelet.container_statuses import Readings, container_statuses
 from kaa.kubelet.pod_runtime import PodRuntime
 from kaa.kubelet.pod_spec import (
+    all_containers,
     app_containers,
     ephemeral_containers,
     init_containers,
@@ -21,9 +22,28 @@ from kaa.kubelet.pod_spec import (
     uses_host_network,
 )
 from kaa.kubelet.qos import qos_class
+from kaa.kubelet.resize import changes
 from kaa.lib.clock import rfc3339
 
-OWNED_CONDITIONS = ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled")
+PASSING_CONDITIONS = ("PodResizePending", "PodResizeInProgress")
+"""Conditions that are there only while they hold."""
+
+OWNED_CONDITIONS = (
+    "PodReadyToStartContainers",
+    "Initialized",
+    "Ready",
+    "ContainersReady",
+    "PodScheduled",
+    *PASSING_CONDITIONS,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Resize:
+    """New resources: why the node has not granted them (reason, message), why the runtime refused what was granted."""
+
+    refusal: tuple[str, str] | None = None
+    error: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +57,7 @@ class StatusFacts:
     now: datetime
     has_stopped: bool = False
     failure: tuple[str, str] | None = None  # (reason, message) of a pod that the kubelet itself ends: evicted, rejected
+    resize: Resize = field(default_factory=Resize)
 
 
 def pod_status(facts: StatusFacts) -> Object:
@@ -166,6 +187,7 @@ def _conditions(facts: StatusFacts, status: Object) -> list[Object]:
         _ready(pod, containers_ready, old),
         containers_ready,
         _Finding("PodScheduled", True),
+        *_resizing(facts),
     ]
     kept = [c for c in old if c.get("type") not in OWNED_CONDITIONS]
     return [_condition(finding, old, pod, facts.now) for finding in findings] + kept
@@ -215,6 +237,15 @@ def _initialized(pod: Object, status: Object) -> _Finding:
     if app_started:
         incomplete = []  # initialization is once a sandbox; a sidecar that restarts later does not undo it
     return _unless("Initialized", "ContainersNotInitialized", "containers with incomplete status", incomplete)
+
+
+def _resizing(facts: StatusFacts) -> Iterator[_Finding]:
+    resize = facts.resize
+    if resize.refusal is not None:
+        yield _Finding("PodResizePending", True, *resize.refusal)
+    running = ((c, facts.runtime.latest(c["name"])) for _, c in all_containers(facts.pod))
+    if any(latest and latest.is_running and changes(c, latest.resources) for c, latest in running):
+        yield _Finding("PodResizeInProgress", True, "Error" if resize.error else "", resize.error)
 
 
 def _unless(kind: str, reason: str, what: str, names: list[str]) -> _Finding:

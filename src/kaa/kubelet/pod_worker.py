@@ -10,6 +10,7 @@ import asyncio
 import logging
 import shutil
 from collections.abc import Coroutine
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import assert_never
@@ -17,7 +18,7 @@ from typing import assert_never
 from kaa.api.errors import APIError
 from kaa.api.objects import Object, is_being_deleted
 from kaa.client.transport import TransportError
-from kaa.cri.cri import RuntimeFault
+from kaa.cri.cri import Message, RuntimeFault
 from kaa.kubelet.container_config import pod_log_directory
 from kaa.kubelet.container_statuses import Readings, StartError
 from kaa.kubelet.delays import spell
@@ -29,15 +30,19 @@ from kaa.kubelet.pod_actions import (
     CreateSandbox,
     Facts,
     KillContainer,
+    ResizeContainer,
+    ResizeSandbox,
     StartContainer,
     StopPod,
     pod_actions,
 )
+from kaa.kubelet.pod_resizer import resize_container, resize_sandbox
 from kaa.kubelet.pod_runtime import PodRuntime
 from kaa.kubelet.pod_spec import all_containers, full_name, grace_seconds, is_finished
 from kaa.kubelet.pod_starter import create_sandbox, pod_facts, start_container
-from kaa.kubelet.pod_status import OWNED_CONDITIONS, StatusFacts, pod_status
+from kaa.kubelet.pod_status import OWNED_CONDITIONS, Resize, StatusFacts, pod_status
 from kaa.kubelet.pod_stopper import kill_grace, stop_container, stop_pod
+from kaa.kubelet.resize import desired_resources, recorded_resources, sandbox_resources, with_resources
 from kaa.kubelet.start_failure import StartFailure
 from kaa.lib.backoff import Backoff
 from kaa.lib.clock import parse_rfc3339
@@ -69,6 +74,9 @@ class PodWorker:
         self._removed = False
         self._failure: tuple[str, str] | None = None
         self._start_errors: dict[str, StartError] = {}
+        self._granted: dict[str, Object] | None = None  # resources by container; None: not looked at yet
+        self._resize = Resize()
+        self._sandbox_linux: Message = {}  # what the pod's cgroup was last given; of an older sandbox it is not known
         self._cleaned_up = False
         self._failed_syncs = 0
         self._wakeup = asyncio.Event()
@@ -103,6 +111,16 @@ class PodWorker:
     def is_ending(self) -> bool:
         return self._removed or self._failure is not None or is_being_deleted(self.pod) or is_finished(self.pod)
 
+    @property
+    def granted(self) -> Object:
+        """The pod with the resources that the node has set aside for it."""
+        return with_resources(self.pod, recorded_resources(self.pod) if self._granted is None else self._granted)
+
+    @property
+    def waits_for_room(self) -> bool:
+        """It asks for more than the node has granted."""
+        return self._resize.refusal is not None
+
     def _note_end(self) -> None:
         if self.is_ending:
             self._ending.set()
@@ -136,7 +154,8 @@ class PodWorker:
     async def _sync(self) -> float:
         """One round; returns after how many seconds the next is due at the latest."""
         machinery = self._machinery
-        pod = machinery.status.current(self.pod)
+        self._grant()
+        pod = self._current()
         self.seen = await machinery.view.pod(self.uid)
         deadline_seconds = self._check_deadline(pod)
         machinery.prober.observe(pod, self.seen, terminating=self.is_ending)
@@ -148,6 +167,20 @@ class PodWorker:
         except Interrupted:
             return 0.0
         return min(pause_seconds, deadline_seconds)
+
+    def _grant(self) -> None:
+        """Takes the resources that the pod asks for, if the node has room for them."""
+        desired = desired_resources(self.pod)
+        if self._granted is None:
+            self._granted = recorded_resources(self.pod)
+        refusal = self._machinery.resize_refusal(self.pod) if self._granted != desired else None
+        if refusal is None:
+            self._granted = desired
+        self._resize = replace(self._resize, refusal=(refusal.reason, refusal.message) if refusal else None)
+
+    def _current(self) -> Object:
+        """The pod with its newest status, and the resources it is granted."""
+        return with_resources(self._machinery.status.current(self.pod), self._granted or {})
 
     def _check_deadline(self, pod: Object) -> float:
         """Seconds until spec.activeDeadlineSeconds; fails the pod when they are over."""
@@ -164,7 +197,8 @@ class PodWorker:
 
     async def _keep_running(self, pod: Object) -> float:
         machinery = self._machinery
-        facts = Facts(pod, self.seen, machinery.prober.health(self.uid), self._not_before(pod))
+        health = machinery.prober.health(self.uid)
+        facts = Facts(pod, self.seen, health, self._not_before(pod), self._sandbox_linux)
         actions = pod_actions(facts)
         self._write_status(pod)
         mounted = await machinery.volumes.mount(pod_facts(machinery, pod, self.seen.ips))
@@ -181,7 +215,7 @@ class PodWorker:
         if actions:
             self.seen = await machinery.view.pod(self.uid)
             machinery.prober.observe(pod, self.seen)
-            self._write_status(machinery.status.current(self.pod))
+            self._write_status(self._current())
         return 0.0 if progress else pause_seconds  # once more, until nothing is left to do
 
     def _not_before(self, pod: Object) -> dict[str, datetime]:
@@ -209,13 +243,31 @@ class PodWorker:
             case BackOff(name=name, until=until):
                 return False, self._back_off(pod, name, until)
             case CreateSandbox(attempt=attempt):
-                return await self._attempt(POD, create_sandbox(machinery, pod, attempt))
+                done = await self._attempt(POD, create_sandbox(machinery, pod, attempt))
+                self._sandbox_linux = sandbox_resources(pod)
+                return done
+            case ResizeSandbox(id=sandbox_id, linux=linux):
+                await resize_sandbox(machinery, sandbox_id, linux)
+                self._sandbox_linux = linux
+                return False, RESYNC_SECONDS
+            case ResizeContainer():
+                await self._resize_container(pod, action)
+                return False, RESYNC_SECONDS
             case StartContainer(name=name):
                 work = start_container(machinery, pod, action, self.seen, volumes, self._ending)
                 return await self._attempt(name, work)
             case _:
                 assert_never(action)
         return True, RESYNC_SECONDS
+
+    async def _resize_container(self, pod: Object, action: ResizeContainer) -> None:
+        """Raises RuntimeFault, after which it is tried again."""
+        try:
+            await resize_container(self._machinery, action)
+        except RuntimeFault as fault:
+            self._resize = replace(self._resize, error=fault.message)
+            raise
+        self._resize = replace(self._resize, error="")
 
     async def _attempt(self, name: str, work: Coroutine[None, None, None]) -> tuple[bool, float]:
         try:
@@ -254,7 +306,14 @@ class PodWorker:
             self._start_errors, machinery.prober.ready(self.uid), health.started, machinery.runtime_name
         )
         facts = StatusFacts(
-            pod, self.seen, readings, machinery.host_ips, machinery.clock.now(), has_stopped, self._failure
+            pod,
+            self.seen,
+            readings,
+            machinery.host_ips,
+            machinery.clock.now(),
+            has_stopped,
+            self._failure,
+            self._resize,
         )
         machinery.status.set(pod, pod_status(facts))
 
@@ -267,7 +326,7 @@ class PodWorker:
             self._write_status(pod)
             await self._stop(pod)
             self.seen = await machinery.view.pod(self.uid)
-        self._write_status(machinery.status.current(self.pod), has_stopped=True)
+        self._write_status(self._current(), has_stopped=True)
         machinery.prober.forget(self.uid)
         machinery.images.forget(self.uid)
         machinery.volumes.unmount(self.uid)

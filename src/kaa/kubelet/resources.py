@@ -43,11 +43,13 @@ def amounts(quantities: Object | None) -> Amounts:
 
 def container_resources(pod: Object, container: Object, memory_capacity_bytes: int) -> Message:
     """CRI's LinuxContainerResources of one container."""
+    return container_limits(container) | {"oom_score_adj": oom_score_adj(pod, container, memory_capacity_bytes)}
+
+
+def container_limits(container: Object) -> Message:
+    """Of these, what may change while the container runs."""
     resources = container.get("resources") or {}
-    requests, limits = amounts(resources.get("requests")), amounts(resources.get("limits"))
-    linux = _linux(requests, limits)
-    linux["oom_score_adj"] = oom_score_adj(pod, container, memory_capacity_bytes)
-    return linux
+    return _linux(amounts(resources.get("requests")), amounts(resources.get("limits")))
 
 
 def pod_resources(pod: Object) -> Message:

@@ -424,3 +424,50 @@ async def test_a_pod_that_others_marked_not_ready_is_marked_ready_again(bench: B
         began = bench.clock.monotonic()
         await bench.until(is_ready)
         assert bench.clock.monotonic() - began < 1
+
+
+def resources(cpu: str) -> Object:
+    return {"requests": {"cpu": cpu, "memory": "64Mi"}, "limits": {"memory": "64Mi"}}
+
+
+async def resize(bench: Bench, name: str, cpu: str) -> Object:
+    spec = {"containers": [{"name": "a", "resources": resources(cpu)}]}
+    return await bench.client.patch(
+        "Pod", name, {"spec": spec}, "default", patch_type="strategic", subresource="resize"
+    )
+
+
+def granted_cpu(pod: Object) -> str:
+    return str(pod["status"]["containerStatuses"][0]["allocatedResources"]["cpu"])
+
+
+def pending_resize(pod: Object) -> str:
+    return str((condition(pod["status"]["conditions"], "PodResizePending") or {}).get("reason", ""))
+
+
+@in_virtual_time
+async def test_a_running_pod_is_resized_when_there_is_room(bench: Bench) -> None:
+    """In place, once the other pod has gone; until then the old resources count, also for a kubelet started anew."""
+    async with bench.kubelet():
+        await bench.create(containers=[{"name": "a", "image": "app:1", "resources": resources("500m")}])
+        await bench.create("other", containers=[{"name": "a", "image": "app:1", "resources": resources("1")}])
+        await bench.until(is_ready)
+        await bench.until(is_ready, "other")
+        await resize(bench, "web", "600m")
+        pod = await bench.until(lambda pod: granted_cpu(pod) == "600m" and not pending_resize(pod))
+        assert pod["status"]["observedGeneration"] == 2
+        await resize(bench, "web", "1500m")
+        pod = await bench.until(lambda pod: pending_resize(pod) == "Deferred")
+        assert granted_cpu(pod) == "600m"
+    async with bench.kubelet():
+        await bench.clock.sleep(200)
+        pod = await bench.client.get("Pod", "web", "default")
+        assert (granted_cpu(pod), pending_resize(pod)) == ("600m", "Deferred")
+        await bench.client.delete("Pod", "other", "default")
+        pod = await bench.until(lambda pod: granted_cpu(pod) == "1500m")
+        pod = await bench.until(lambda pod: not condition(pod["status"]["conditions"], "PodResizeInProgress"))
+        assert pending_resize(pod) == ""
+        assert pod["status"]["containerStatuses"][0]["resources"] == resources("1500m")
+        assert pod["status"]["containerStatuses"][0]["restartCount"] == 0
+    told = [request["linux"] for call, request in bench.calls if call == "update_container_resources"]
+    assert [linux["cpu_shares"] for linux in told] == [614, 1536]

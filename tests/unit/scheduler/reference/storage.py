@@ -133,7 +133,7 @@ def volumes(chance: "Chance", pod: Pod, storage: Storage) -> list[Object]:
 DISKS: tuple[Object, ...] = (
     {"gcePersistentDisk": {"pdName": "disk"}},
     {"gcePersistentDisk": {"pdName": "disk", "readOnly": True}},
-    {"awsElasticBlockStore": {"volumeID": "vol"}},
+    {"awsElasticBlockStore": {"volumeID": "vol", "readOnly": True}},
     {"iscsi": {"iqn": "iqn", "targetPortal": "x", "lun": 0, "readOnly": True}},
     {"iscsi": {"iqn": "iqn", "targetPortal": "x", "lun": 0}},
     {"rbd": {"monitors": ["m1", "m2"], "image": "i", "pool": "rbd"}},

@@ -433,7 +433,7 @@ async def test_limits_and_running_out_of_memory(machine: Machine) -> None:
 
 
 async def test_limits_are_taken_away(machine: Machine) -> None:
-    """A pod that is resized may lose one: -1 says so. Where a runtime says no, the pod's own cgroup is the kubelet's."""
+    """A pod that is resized may lose one: -1 says so. Where a runtime says no, the pod's cgroup is the kubelet's."""
     sandbox = await machine.sandbox()
     quiet = await machine.start(sandbox, "quiet", "sleep", "100", resources={"memory_limit_in_bytes": 64 << 20})
     try:

@@ -47,6 +47,60 @@ async def test_a_quota_says_what_is_used() -> None:
         await cluster.until(lambda: used(less), "counted again", 2)
 
 
+SHARDS: dict[str, Any] = {
+    "apiVersion": "apiextensions.k8s.io/v1",
+    "kind": "CustomResourceDefinition",
+    "metadata": {"name": "shards.example.com"},
+    "spec": {
+        "group": "example.com",
+        "names": {"plural": "shards", "kind": "Shard"},
+        "scope": "Namespaced",
+        "versions": [
+            {
+                "name": "v1",
+                "served": True,
+                "storage": True,
+                "schema": {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}},
+                "subresources": {
+                    "scale": {"specReplicasPath": ".spec.replicas", "statusReplicasPath": ".status.replicas"},
+                },
+            }
+        ],
+    },
+}
+
+
+@virtual
+async def test_a_budget_asks_a_custom_kind_for_its_size() -> None:
+    """An operator's own kind may have a budget, if it has a scale."""
+    async with running(kubelet=False) as cluster:
+        await cluster.client.create(SHARDS)
+
+        async def served() -> Any:
+            try:
+                shard = {"apiVersion": "example.com/v1", "kind": "Shard", "spec": {"replicas": 4}}
+                shard["metadata"] = {"name": "s", "namespace": "default"}
+                return await cluster.client.call("POST", "/apis/example.com/v1/namespaces/default/shards", body=shard)
+            except APIError:
+                return None
+
+        shard = await cluster.until(served, "the kind is served")
+        owner = {"apiVersion": "example.com/v1", "kind": "Shard", "name": "s", "uid": shard["metadata"]["uid"]}
+        metadata = {"name": "p", "namespace": "default", "labels": {"app": "s"}}
+        pod = {"metadata": {**metadata, "ownerReferences": [{**owner, "controller": True}]}}
+        spec = {"containers": [{"name": "c", "image": "i"}]}
+        await cluster.client.create({"apiVersion": "v1", "kind": "Pod", **pod, "spec": spec})
+        budget = {"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {**metadata, "name": "b"}}
+        selector = {"matchLabels": {"app": "s"}}
+        await cluster.client.create({**budget, "spec": {"selector": selector, "maxUnavailable": 1}})
+
+        async def counted() -> bool:
+            found = await cluster.client.get("PodDisruptionBudget", "b", "default")
+            return bool((found.get("status") or {}).get("expectedPods") == 4)
+
+        await cluster.until(counted, "the scale is known")
+
+
 @virtual
 async def test_a_budget_follows_its_pods() -> None:
     """What an eviction will be allowed is known as soon as the pods are ready."""

@@ -28,12 +28,13 @@ from kaa.controllers.actions import (
     Delete,
     DeleteAll,
     Patch,
+    ReadScale,
     RecordEvent,
     RequeueAfter,
     Update,
     UpdateStatus,
 )
-from kaa.controllers.controller import Controller, Index
+from kaa.controllers.controller import Actions, Controller, Index
 from kaa.lib.clock import rfc3339
 
 CREATED = "2030-01-01T00:00:00Z"
@@ -43,12 +44,13 @@ DELETE_FROM = "$deleteFromPrimitiveList/"
 
 
 def whole(short: Object) -> Object:
-    """The object with what the server would have filled in."""
+    """The object with what the server would have filled in; one of a custom kind says its apiVersion."""
     obj = copy_object(short)
-    resource = CATALOG.named(obj["kind"])
-    obj.setdefault("apiVersion", resource.api_version)
+    resource = next((r for r in CATALOG if r.kind == obj["kind"]), None)
     metadata = obj.setdefault("metadata", {})
-    if resource.namespaced:
+    if resource is not None:
+        obj.setdefault("apiVersion", resource.api_version)
+    if resource is None or resource.namespaced:
         metadata.setdefault("namespace", "default")
     metadata.setdefault("uid", f"{obj['kind']}-{metadata['name']}".lower())
     metadata.setdefault("resourceVersion", "1")
@@ -91,9 +93,20 @@ class World:
         """Every action, each answered as carried out."""
         obj = self.get(controller.kind, name, namespace)
         if obj is not None:
-            return list(controller.reconcile(obj, self, now))
+            return self.play(controller.reconcile(obj, self, now))
         assert controller.gone is not None, f"no {controller.kind} {namespace}/{name}"
-        return list(controller.gone((namespace, name), self, now))
+        return self.play(controller.gone((namespace, name), self, now))
+
+    def play(self, actions: Actions) -> Any:
+        """Every action; a question is answered at once."""
+        played = []
+        for action in actions:
+            if isinstance(action, ReadScale):
+                obj = self.get(action.kind, action.name, action.namespace)
+                action.scale = obj and {"metadata": obj["metadata"], "spec": {"replicas": obj["spec"]["replicas"]}}
+            else:
+                played.append(action)
+        return played
 
     def apply(self, action: Action) -> None:
         match action:
@@ -116,7 +129,7 @@ class World:
             case DeleteAll(objects):
                 for obj in objects:
                     self._delete(obj)
-            case ConfirmGone() | RecordEvent() | RequeueAfter():
+            case ConfirmGone() | ReadScale() | RecordEvent() | RequeueAfter():
                 pass
 
     def _create(self, obj: Object) -> None:
@@ -178,6 +191,8 @@ def told(action: Action) -> Object:
             return {"deleteAll": [name_of(obj) for obj in objects]}
         case ConfirmGone(kind, namespace, name, uid):
             return {"confirmGone": f"{kind}/{namespace}/{name}", "uid": uid}
+        case ReadScale(_, kind, namespace, name):
+            return {"readScale": f"{kind}/{namespace}/{name}"}
         case RecordEvent(_, type_, reason, message):
             return {"event": reason, "type": type_, "message": message}
         case RequeueAfter(seconds):

@@ -73,7 +73,7 @@ def all_controllers(options: Options) -> list[Controller]:
         cronjob.CONTROLLER,
         daemonset.controller(),
         deployment.CONTROLLER,
-        disruption.CONTROLLER,
+        *disruption.CONTROLLERS,
         endpoints.CONTROLLER,
         endpointslice.CONTROLLER,
         endpointslice_mirroring.CONTROLLER,

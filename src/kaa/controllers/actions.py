@@ -1,7 +1,7 @@
 """What a reconcile may ask for: a closed union of small frozen values, carried out by `executor.py`.
 
 A reconcile yields actions and is answered: `None` when the action was carried out, or the `APIError` that refused it
-where the action lists that refusal in `tolerate` (and always for `CreateAll` and `DeleteAll`). A refusal that is not
+where the action lists that refusal in `tolerate` (and always for those in `Answered`). A refusal that is not
 tolerated ends the reconcile, and its key is tried again with back-off. Objects in an action are fresh or copies.
 
     failure = yield CreateAll(pods, announcement)
@@ -106,6 +106,20 @@ class ConfirmGone:
     uid: str
 
 
+@dataclass(slots=True)
+class ReadScale:
+    """A question: how large is an object, of a kind that no cache has? The answer is put into `scale`.
+
+    A kind that the server does not have, or that has no scale, is refused. `scale` stays None if the object is gone.
+    """
+
+    api_version: str
+    kind: str
+    namespace: str
+    name: str
+    scale: Object | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class RecordEvent:
     """`type` is Normal or Warning."""
@@ -123,9 +137,19 @@ class RequeueAfter:
     seconds: float
 
 
-Batch: TypeAlias = CreateAll | DeleteAll
-"""Answered with their refusal instead of ending the reconcile, so that it can still write its status."""
+Answered: TypeAlias = CreateAll | DeleteAll | ReadScale
+"""Answered with their refusal instead of ending the reconcile, so that it can still write its status; tried again."""
 
 Action: TypeAlias = (
-    Create | CreateAll | Update | UpdateStatus | Patch | Delete | DeleteAll | ConfirmGone | RecordEvent | RequeueAfter
+    Create
+    | CreateAll
+    | Update
+    | UpdateStatus
+    | Patch
+    | Delete
+    | DeleteAll
+    | ConfirmGone
+    | ReadScale
+    | RecordEvent
+    | RequeueAfter
 )

@@ -2,12 +2,14 @@
 
 Observed: the pods that it selects, and the size that their controllers are to have. Wanted: a status in which
 `disruptionsAllowed` is what is healthy beyond what must be. An eviction takes one off and names its pod in
-`disruptedPods` until the pod is seen to go; one that did not go within two minutes is healthy again.
+`disruptedPods` until the pod is seen to go; one that did not go within two minutes is healthy again, and no longer
+marked as the target of a disruption (a row of its own, over pods).
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from datetime import datetime, timedelta
 
+from kaa.api.errors import APIError
 from kaa.api.objects import (
     Object,
     condition,
@@ -19,17 +21,24 @@ from kaa.api.objects import (
     uid_of,
 )
 from kaa.api.selectors import selector_of
-from kaa.controllers.actions import RecordEvent, RequeueAfter, UpdateStatus
+from kaa.controllers.actions import Action, ReadScale, RecordEvent, RequeueAfter, UpdateStatus
 from kaa.controllers.controller import Actions, Controller, Key, View, Watch, key_of
 from kaa.controllers.deployment_rollout import resolve, size_of
-from kaa.controllers.pods import is_ready
+from kaa.controllers.pods import is_ready, is_terminal
 from kaa.lib.clock import parse_rfc3339, rfc3339
 
 DELETION_SECONDS = 120.0
 """How long an eviction may take to show as a deletion, as upstream's."""
 
 SIZED = ("ReplicaSet", "StatefulSet", "ReplicationController", "Deployment")
-"""Kinds whose `spec.replicas` says how many pods there are to be. Others' pods count for a plain minAvailable only."""
+"""Kinds in a cache whose `spec.replicas` says how many pods there are to be. Others are asked for their scale."""
+
+UNMANAGED = (
+    "Pods selected by this PodDisruptionBudget (selector: {}) were found to be unmanaged. As a result, the status of "
+    "the PDB cannot be calculated correctly, which may result in undefined behavior. To account for these pods please "
+    'set ".spec.minAvailable" field of the PDB to an integer value.'
+)
+BY_KUBELET = "TerminationByKubelet"
 
 
 class Uncountable(Exception):
@@ -46,9 +55,10 @@ def reconcile(budget: Object, view: View, now: datetime) -> Actions:
         message = f"Pod was expected by PDB {namespace_of(budget)}/{name_of(budget)} to be deleted but it wasn't"
         yield RecordEvent(pod, "Warning", "NotDeleted", message)
     try:
-        expected, desired = expectations(budget, pods, view)
+        expected, desired = yield from expectations(budget, pods, view)
     except Uncountable as reason:
-        yield RecordEvent(budget, "Warning", "CalculateExpectedPodCountFailed", str(reason))
+        message = f"Failed to calculate the number of expected pods: {reason}"
+        yield RecordEvent(budget, "Warning", "CalculateExpectedPodCountFailed", message)
         status = failed_status(budget, str(reason), now)
     else:
         healthy = sum(is_ready(p) and not is_being_deleted(p) and name_of(p) not in disrupted for p in pods)
@@ -77,34 +87,61 @@ def disrupted_pods(
     return waiting, overdue, min(waits, default=None)
 
 
-def expectations(budget: Object, pods: list[Object], view: View) -> tuple[int, int]:
+def expectations(budget: Object, pods: list[Object], view: View) -> Generator[Action, APIError | None, tuple[int, int]]:
     """(pods that there should be, healthy ones that there must be). Raises Uncountable."""
     minimum, maximum = budget["spec"].get("minAvailable"), budget["spec"].get("maxUnavailable")
-    if maximum is not None:
-        expected = expected_scale(pods, view)
-        return expected, max(0, expected - resolve(maximum, expected, round_up=True))
-    if isinstance(minimum, int):
+    if isinstance(minimum, int) and maximum is None:
         return len(pods), minimum
-    expected = expected_scale(pods, view)
+    if not all(map(controller_of, pods)):
+        yield RecordEvent(
+            budget, "Warning", "UnmanagedPods", UNMANAGED.format(selector_of(budget["spec"].get("selector")))
+        )
+    expected = yield from expected_scale(pods, view)
+    if maximum is not None:
+        return expected, max(0, expected - resolve(maximum, expected, round_up=True))
     return expected, 0 if minimum is None else resolve(minimum, expected, round_up=True)
 
 
-def expected_scale(pods: Iterable[Object], view: View) -> int:
+def expected_scale(pods: Iterable[Object], view: View) -> Generator[Action, APIError | None, int]:
     """The sum over the pods' controllers; pods of nobody do not count."""
-    controllers: dict[str, int] = {}
+    sizes: dict[str, int] = {}
+    seen: set[str] = set()
     for pod in pods:
         ref = controller_of(pod)
-        if ref is None or ref["uid"] in controllers:
+        if ref is None or ref["uid"] in seen:
             continue
-        owner = view.get(ref["kind"], ref["name"], namespace_of(pod)) if ref["kind"] in SIZED else None
-        if owner is None or uid_of(owner) != ref["uid"]:
+        seen.add(ref["uid"])
+        owner = sized_owner(ref, namespace_of(pod), view)
+        if owner is not None:
+            sizes[uid_of(owner)] = size_of(owner)
+        elif ref["kind"] in SIZED:
             raise Uncountable(f'found no controllers for pod "{name_of(pod)}"')
-        above = controller_of(owner)
-        if above is not None and above["kind"] in SIZED:
-            owner = view.get(above["kind"], above["name"], namespace_of(pod)) or owner
-        controllers[ref["uid"]] = 0
-        controllers[uid_of(owner)] = size_of(owner)
-    return sum(controllers.values())
+        else:
+            sizes[ref["uid"]] = yield from asked_size(ref, pod)
+    return sum(sizes.values())
+
+
+def sized_owner(ref: Object, namespace: str, view: View) -> Object | None:
+    """The object, or the Deployment above it, whose size counts."""
+    owner = view.get(ref["kind"], ref["name"], namespace) if ref["kind"] in SIZED else None
+    if owner is None or uid_of(owner) != ref["uid"]:
+        return None
+    above = controller_of(owner)
+    if above is not None and above["kind"] in SIZED:
+        return view.get(above["kind"], above["name"], namespace) or owner
+    return owner
+
+
+def asked_size(ref: Object, pod: Object) -> Generator[Action, APIError | None, int]:
+    question = ReadScale(ref["apiVersion"], ref["kind"], namespace_of(pod), ref["name"])
+    refusal = yield question
+    if refusal is not None:
+        raise Uncountable(refusal.message)
+    scale = question.scale
+    if scale is None or uid_of(scale) != ref["uid"]:
+        raise Uncountable(f'found no controllers for pod "{name_of(pod)}"')
+    replicas: int = (scale.get("spec") or {}).get("replicas", 0)
+    return replicas
 
 
 def status_of(
@@ -161,9 +198,30 @@ def size_changed(old: Object | None, new: Object | None) -> bool:
     return old is None or new is None or size_of(old) != size_of(new)
 
 
-CONTROLLER = Controller(
+def forget_disruption(pod: Object, view: View, now: datetime) -> Actions:
+    """A pod that was to go and did not is not marked for ever; the kubelet takes the time that it needs."""
+    conditions = pod.get("status", {}).get("conditions") or []
+    target = condition(conditions, "DisruptionTarget")
+    if target is None or target["status"] != "True" or target.get("reason") == BY_KUBELET:
+        return
+    if is_being_deleted(pod) or is_terminal(pod):
+        return
+    moment = parse_rfc3339(target["lastTransitionTime"])
+    left = (moment + timedelta(seconds=DELETION_SECONDS) - now).total_seconds()
+    if left > 0:
+        yield RequeueAfter(left)
+        return
+    over = {"type": "DisruptionTarget", "status": "False", "lastTransitionTime": rfc3339(now)}
+    changed = [over if c is target else c for c in conditions]
+    yield UpdateStatus(pod, {**pod["status"], "conditions": changed})
+
+
+DISRUPTION = Controller(
     name="disruption",
     kind="PodDisruptionBudget",
     watches=(Watch("Pod", budgets_of), *(Watch(kind, budgets_in_namespace, when=size_changed) for kind in SIZED)),
     reconcile=reconcile,
 )
+STALE_DISRUPTION = Controller(name="stale-pod-disruption", kind="Pod", reconcile=forget_disruption)
+
+CONTROLLERS = (DISRUPTION, STALE_DISRUPTION)

@@ -12,6 +12,7 @@ from typing import Protocol, assert_never
 
 from kaa.api.errors import APIError
 from kaa.api.objects import Object, name_of, namespace_of, uid_of
+from kaa.api.resource import Resource
 from kaa.client.events import EventRecorder
 from kaa.client.rest import Client
 from kaa.client.view import Informers
@@ -24,6 +25,7 @@ from kaa.controllers.actions import (
     Delete,
     DeleteAll,
     Patch,
+    ReadScale,
     RecordEvent,
     RequeueAfter,
     Update,
@@ -32,6 +34,10 @@ from kaa.controllers.actions import (
 
 PARALLEL_DELETIONS = 50
 """Deletions of one `DeleteAll` that are under way at once."""
+
+
+FindKind = Callable[[str, str], Resource | None]
+"""By group and kind, also custom ones."""
 
 
 class Effects(Protocol):
@@ -45,10 +51,11 @@ class Effects(Protocol):
 
 
 class Executor:
-    def __init__(self, client: Client, informers: Informers, recorder: EventRecorder) -> None:
+    def __init__(self, client: Client, informers: Informers, recorder: EventRecorder, find_kind: FindKind) -> None:
         self._client = client
         self._informers = informers
         self._recorder = recorder
+        self._find_kind = find_kind
 
     async def perform(self, action: Action, effects: Effects) -> APIError | None:
         """Raises APIError for a refusal that the action does not tolerate, TransportError for no answer at all."""
@@ -70,6 +77,8 @@ class Executor:
                 return await self._delete_all(objects, announcement, effects)
             case ConfirmGone():
                 await self._confirm_gone(action)
+            case ReadScale():
+                return await self._tolerant(EVERY, self._read_scale(action))
             case RecordEvent(obj, type_, reason, message):
                 self._recorder.record(obj, type_, reason, message)
             case RequeueAfter(seconds):
@@ -153,6 +162,21 @@ class Executor:
             return
         if uid_of(found) == action.uid:
             raise APIError("Conflict", f"{action.kind} {action.namespace}/{action.name} is still there")
+
+    async def _read_scale(self, question: ReadScale) -> None:
+        group = question.api_version.rpartition("/")[0]
+        resource = self._find_kind(group, question.kind)
+        if resource is None:
+            raise APIError("NotFound", f'no matches for kind "{question.kind}" in group "{group}"')
+        if not any(subresource.name == "scale" for subresource in resource.subresources):
+            what = f"{resource.name}.{group}" if group else resource.name
+            raise APIError("MethodNotAllowed", f"{what} does not implement the scale subresource")
+        try:
+            path = resource.path(question.namespace, question.name, "scale")
+            question.scale = await self._client.call("GET", path)
+        except APIError as error:
+            if error.reason != "NotFound":
+                raise
 
     async def _announced(self, announcement: Announcement | None, obj: Object, write: Awaitable[Object]) -> Object:
         try:

@@ -20,7 +20,7 @@ from kaa.client.rest import Client
 from kaa.client.transport import TransportError
 from kaa.client.view import Informers
 from kaa.controllers import Options, all_controllers, all_programs
-from kaa.controllers.actions import Batch
+from kaa.controllers.actions import Answered
 from kaa.controllers.controller import Actions, Controller, Key, Watch, key_of
 from kaa.controllers.every_kind import EveryKind
 from kaa.controllers.executor import Executor
@@ -143,7 +143,7 @@ class Loop:
         return None
 
     async def _carry_out(self, actions: Actions | None, effects: KeyEffects) -> APIError | None:
-        """Every action, answering each; returns the first refusal that the reconcile was answered with by a batch."""
+        """Every action, answering each; returns the first refusal of those that do not end the reconcile."""
         if actions is None:
             return None
         refusal: APIError | None = None
@@ -151,7 +151,7 @@ class Loop:
             action = next(actions)
             while True:
                 answer = await self._executor.perform(action, effects)
-                if answer is not None and isinstance(action, Batch):
+                if answer is not None and isinstance(action, Answered):
                     refusal = refusal or answer
                 action = actions.send(answer)
         except StopIteration:
@@ -194,9 +194,9 @@ class ControllerManager:
         for (kind, name), keys in {(i.kind, i.name): i.keys for c in controllers for i in c.indexes}.items():
             self.informers.informer(kind).add_index(name, keys)
         self._recorder = EventRecorder(client, clock, COMPONENT)
-        executor = Executor(client, self.informers, self._recorder)
-        self.loops = [Loop(controller, self.informers, executor, clock) for controller in controllers]
         self._every_kind = EveryKind(client, clock, self.informers)
+        executor = Executor(client, self.informers, self._recorder, self._every_kind.resource)
+        self.loops = [Loop(controller, self.informers, executor, clock) for controller in controllers]
         context = Context(client, clock, self.informers, self._recorder, self._every_kind)
         self._programs = [program(context) for program in programs]
 

@@ -91,7 +91,8 @@ class StatusManager:
                 self._queue.done(uid)
 
     async def _write(self, uid: str) -> None:
-        wanted = self._wanted.get(uid)
+        # Both as of now: the last status, set while an earlier one is being written, is written before the pod goes.
+        wanted, finished = self._wanted.get(uid), uid in self._finished
         if wanted is None:
             return
         meta = wanted["metadata"]
@@ -105,7 +106,7 @@ class StatusManager:
                     "Pod", meta["name"], body, meta["namespace"], patch_type="strategic", subresource="status"
                 )
                 self._pods.observe(answer)
-            if uid in self._finished:
+            if finished:
                 await self._client.delete("Pod", meta["name"], meta["namespace"], grace_seconds=0, uid=uid)
         except APIError as error:
             if error.reason not in ("NotFound", "Conflict"):

@@ -116,6 +116,13 @@ class History:
         finally:
             self._listeners.remove(listener)
 
+    def retell(self, listener: Callable[[Step], None]) -> None:
+        """Tells of everything so far: of the floor as if it had been made at once, then of every step."""
+        for key, (revision, stored) in self._floor.items():
+            listener(Step(revision, self._begins_time, "create", key, stored))
+        for step in self._steps:
+            listener(step)
+
     def digest(self) -> str:
         return self._hash.hexdigest()
 

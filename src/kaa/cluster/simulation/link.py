@@ -220,7 +220,7 @@ class Link:
 
     async def deliver(self, stream: "WatchStream", chunk: bytes) -> bytes:
         """A piece of a watch, when and as it arrives."""
-        for rule in self.rules:
+        for rule in list(self.rules):
             if isinstance(rule, SlowWatches):
                 await self._clock.sleep(rule.delay(stream, self._random))
         await self._travel(None)

@@ -170,6 +170,7 @@ IMPLEMENTATIONS = {"in process": in_process, "over the socket": over_the_socket,
 
 NEWER_THAN_CONTAINERD_1_6 = {
     "test_a_stop_signal_of_ones_own",
+    "test_an_image_as_a_volume",
     "test_events_tell_of_each_change",
     "test_mounts",  # it makes a directory for a source that is missing
     "test_statuses_name_the_pod_and_the_image",  # image_id
@@ -412,6 +413,26 @@ async def test_mounts(machine: Machine) -> None:
     )
     with pytest.raises(RuntimeFault, match="no such file or directory"):
         await machine.create(sandbox, missing)
+
+
+async def test_an_image_as_a_volume(machine: Machine) -> None:
+    """Its files, read-only, whole or from a directory on; they go with the container. A missing directory fails."""
+    sandbox = await machine.sandbox()
+    image = {"image": {"image": IMAGE}, "readonly": True}
+    mounts = [{**image, "container_path": "/whole"}, {**image, "container_path": "/part", "image_sub_path": "bin"}]
+    script = "test -x /whole/bin/busybox && test -x /part/busybox && echo there; echo no > /whole/made"
+    text = await machine.output(sandbox, "sh", "-c", script, mounts=mounts)
+    assert text.startswith("there\n")
+    assert "Read-only file system" in text
+    missing = container_config(
+        "missing", "true", mounts=[{**image, "container_path": "/x", "image_sub_path": "missing"}]
+    )
+    with pytest.raises(RuntimeFault, match="missing"):
+        await machine.create(sandbox, missing)
+    await machine.runtime.remove_pod_sandbox({"pod_sandbox_id": sandbox[0]})
+    assert str(machine.node.directory) not in "".join(
+        line for line in Path("/proc/self/mountinfo").read_text().splitlines() if "image-volumes" in line
+    )
 
 
 async def test_limits_and_running_out_of_memory(machine: Machine) -> None:

@@ -90,6 +90,11 @@ class Bundle:
         return self.directory / "rootfs"
 
     @property
+    def image_volumes(self) -> Path:
+        """Where images are mounted that the container has as volumes, each in a directory of its own."""
+        return self.directory / "image-volumes"
+
+    @property
     def exit_file(self) -> Path:
         return self.paths.exits / self.container_id
 
@@ -210,6 +215,8 @@ class Bundle:
 
     def unmount(self) -> None:
         mounts.unmount(str(self.rootfs))
+        for volume in self.image_volumes.glob("*"):
+            mounts.unmount(str(volume))
 
 
 def _which(program: str) -> str:

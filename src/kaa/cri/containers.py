@@ -195,7 +195,7 @@ class Containers:
             user=user,
             cgroup_path=f"{parent}/{identifier}",
             root="rootfs",
-            mounts=[_resolved(mount) for mount in config.get("mounts") or ()],
+            mounts=[self._resolved(bundle, number, m) for number, m in enumerate(config.get("mounts") or ())],
             devices=_devices(config, privileged=bool(security.get("privileged"))),
             seccomp=_localhost_profile(security.get("seccomp") or {}),
         )
@@ -218,6 +218,22 @@ class Containers:
             created_at=self._now(),
         )
         return Container(record, bundle)
+
+    def _resolved(self, bundle: Bundle, number: int, mount: Mapping[str, Any]) -> dict[str, Any]:
+        """The mount with the path on this node that it leads to. Raises ValueError or OSError for what cannot be."""
+        reference = (mount.get("image") or {}).get("image")
+        if not reference:
+            return _resolved(mount)
+        image = self._images.find(reference)
+        if image is None:
+            raise ValueError(f'failed to resolve image "{reference}": not found')
+        target = bundle.image_volumes / str(number)
+        target.mkdir(parents=True)
+        self._snapshots.mount_image(bundle.container_id, image.chain, target)
+        path = Path(os.path.realpath(target / mount.get("image_sub_path", "").lstrip("/")))
+        if not path.is_relative_to(os.path.realpath(target)) or not path.exists():
+            raise ValueError(f'the image "{reference}" has no "{mount["image_sub_path"]}"')
+        return dict(mount) | {"host_path": str(path), "readonly": True}
 
     def _namespaces(self, view: SandboxView, options: Mapping[str, Any]) -> dict[str, str]:
         """The sandbox's namespaces, and the PID namespace that this container asks for."""
@@ -437,8 +453,6 @@ def _text_in(root: int, path: str) -> str:
 
 def _resolved(mount: Mapping[str, Any]) -> dict[str, Any]:
     """The mount with its host path resolved. Raises ValueError or OSError for what cannot be mounted."""
-    if (mount.get("image") or {}).get("image"):
-        raise ValueError("unsupported: mounting an image as a volume")
     if not mount.get("container_path") or not mount.get("host_path"):
         raise ValueError("a mount needs a host path and a container path")
     path = os.path.realpath(mount["host_path"])

@@ -1,7 +1,7 @@
 """Snapshots: unpacked layers, shared by all, and for each container an overlay of them with a writable directory.
 
     layers/<chain>/fs, layer.json       a layer on top of all those under it; complete as soon as it has this name
-    containers/<id>/upper, work, lower.json
+    containers/<id>/upper, work, lower.json     and volumes.json, the layers of images that it has as volumes
     <links>/<short name> -> ...          short paths: a mount's options must fit into one page
 
 Links are made anew whenever they are needed, in the run directory. A layer is kept while an image or a container
@@ -73,7 +73,8 @@ class Snapshots:
         """Removes every layer that is neither needed (chain ids) nor under a container. Blocks."""
         keep = {chain_id.removeprefix("sha256:") for chain_id in needed}
         for container in self._containers.iterdir():
-            keep |= {chain_id.removeprefix("sha256:") for chain_id in read_json(container / "lower.json") or ()}
+            for record in ("lower.json", "volumes.json"):
+                keep |= {chain_id.removeprefix("sha256:") for chain_id in read_json(container / record) or ()}
         for layer in list(self._layers.iterdir()):
             if layer.name not in keep:
                 doomed = self._unpacking / f"{layer.name}.removed"
@@ -90,13 +91,28 @@ class Snapshots:
         (directory / "work").mkdir(mode=0o700)
         write_json(directory / "lower.json", list(reversed(chain)), durable=False)
 
+    def mount_image(self, container_id: str, chain: Sequence[str], target: Path) -> None:
+        """The files of an image, to read, for as long as the container is there."""
+        record = self._containers / container_id / "volumes.json"
+        write_json(record, [*(read_json(record) or ()), *chain], durable=False)
+        lower = self._lower(reversed(chain))
+        if len(lower) > 1:
+            mounts.read_only_overlay(str(target), lower)
+        else:
+            mounts.bind(lower[0], str(target), read_only=True)
+
+    def _lower(self, chain: Iterable[str]) -> list[str]:
+        """Directories for overlayfs, topmost first; it wants at least one, also for an image without layers."""
+        lower = [self._link(self._layer_files(chain_id)) for chain_id in chain]
+        if lower:
+            return lower
+        empty = self._links / "empty"
+        empty.mkdir(exist_ok=True)
+        return [str(empty)]
+
     def mount(self, container_id: str, target: Path) -> None:
         directory = self._containers / container_id
-        lower = [self._link(self._layer_files(chain_id)) for chain_id in read_json(directory / "lower.json")]
-        if not lower:  # an image without layers: overlayfs wants at least one directory
-            empty = self._links / "empty"
-            empty.mkdir(exist_ok=True)
-            lower = [str(empty)]
+        lower = self._lower(read_json(directory / "lower.json"))
         mounts.overlay(str(target), lower, self._link(directory / "upper"), self._link(directory / "work"))
 
     def _link(self, directory: Path) -> str:

@@ -47,6 +47,7 @@ class Prepared:
     hosts_path: Path | None = None
     termination_path: Path | None = None
     target_id: str = ""
+    image_volumes: Mapping[str, str] = field(default_factory=dict)  # images as pulled, by volume name
 
 
 def sandbox_config(pod: Object, attempt: int, node: NodeFacts) -> Message:
@@ -138,18 +139,22 @@ def container_config(pod: Object, container: Object, attempt: int, prepared: Pre
 
 
 def mounts(container: Object, prepared: Prepared, termination_path: str) -> list[Message]:
-    """The container's volumes, then the hosts file and termination log unless a volume is already there."""
+    """Volumes (images among them), then the hosts file and termination log unless a volume is already there."""
     result: list[Message] = []
     for mount in container.get("volumeMounts") or ():
+        path = "/" + mount["mountPath"].removeprefix("/")
+        if image := prepared.image_volumes.get(mount["name"]):
+            sub_path = mount.get("subPath", "")
+            result.append(
+                {"container_path": path, "image": {"image": image}, "image_sub_path": sub_path, "readonly": True}
+            )
         source = prepared.mount_sources.get(mount["mountPath"])
         if source is None:
-            continue  # an optional volume without a directory
+            continue  # an image, or an optional volume without a directory
         readonly = bool(mount.get("readOnly"))
         result.append(
             {
-                "container_path": mount["mountPath"]
-                if mount["mountPath"].startswith("/")
-                else "/" + mount["mountPath"],
+                "container_path": path,
                 "host_path": str(source),
                 "readonly": readonly,
                 "propagation": PROPAGATION[mount.get("mountPropagation")],

@@ -84,9 +84,10 @@ async def start_container(
         machinery.delays.count((pod["metadata"]["uid"], action.name), machinery.clock.now())
     config = sandbox_config(pod, seen.sandbox.attempt, machinery.node_facts)
     image = await unless(ending, machinery.images.ensure(pod, container, config))
+    image_volumes = await unless(ending, _pull_image_volumes(machinery, pod, container, config))
     try:
         check_non_root(pod, container, image)
-        prepared = await _prepare(machinery, pod, container, action, seen, volumes, image)
+        prepared = await _prepare(machinery, pod, container, action, seen, volumes, image, image_volumes)
     except (ConfigError, APIError, TransportError, OSError) as error:
         raise _failed(machinery, pod, action.name, CREATE_CONFIG_ERROR, str(error)) from error
     (machinery.node_facts.pod_log_dir / pod_log_directory(pod) / action.name).mkdir(parents=True, exist_ok=True)
@@ -95,6 +96,19 @@ async def start_container(
         container_id = await _create(machinery, pod, action.name, sandbox_id, wanted, config)
         await _start(machinery, pod, action.name, container_id)
     await _post_start(machinery, pod, container, container_id, seen, ending)
+
+
+async def _pull_image_volumes(machinery: Machinery, pod: Object, container: Object, config: Message) -> dict[str, str]:
+    """The images that the container has as volumes, by volume name, as pulled. Raises StartFailure."""
+    sources = {v["name"]: v["image"] for v in pod["spec"].get("volumes") or () if "image" in v}
+    pulled: dict[str, str] = {}
+    for mount in container.get("volumeMounts") or ():
+        source = sources.get(mount["name"])
+        if source is not None and mount["name"] not in pulled:
+            wanted = {"image": source.get("reference", ""), "imagePullPolicy": source.get("pullPolicy", "")}
+            image = await machinery.images.ensure(pod, {"name": container["name"], **wanted}, config)
+            pulled[mount["name"]] = image["id"]
+    return pulled
 
 
 async def _create(
@@ -132,6 +146,7 @@ async def _prepare(
     seen: PodRuntime,
     volumes: dict[str, Path],
     image: Message,
+    image_volumes: dict[str, str],
 ) -> Prepared:
     # Before the services are known a container would start without the variables that it may rely on.
     await machinery.services.wait_synced()
@@ -144,10 +159,11 @@ async def _prepare(
     return Prepared(
         image_ref=image["id"],
         environment=variables,
-        mount_sources=mount_sources(container, volumes, variables),
+        mount_sources=mount_sources(container, volumes, variables, image_volumes),
         hosts_path=_write_hosts(machinery, pod, directory, facts.pod_ips),
         termination_path=_termination_file(directory, action),
         target_id=target.id if target is not None else "",
+        image_volumes=image_volumes,
     )
 
 

@@ -6,6 +6,7 @@ elsewhere. `subPath` is resolved inside its volume: neither `..` nor a symbolic 
 
 import os
 import shutil
+from collections.abc import Container
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,6 +65,8 @@ class VolumeManager:
         paths: dict[str, Path] = {}
         faults: list[str] = []
         for spec in facts.pod["spec"].get("volumes") or ():
+            if "image" in spec:
+                continue  # the runtime mounts it, when it makes the container
             try:
                 paths[spec["name"]] = await self._mount_one(facts, spec)
             except (VolumeFault, APIError, TransportError, OSError) as fault:
@@ -105,10 +108,17 @@ class VolumeManager:
         return {entry.name for entry in directory.iterdir()} if directory.exists() else set()
 
 
-def mount_sources(container: Object, volumes: dict[str, Path], variables: dict[str, str]) -> dict[str, Path]:
-    """Host paths by mount path for one container; subPaths are made if missing. Raises ConfigError."""
+def mount_sources(
+    container: Object, volumes: dict[str, Path], variables: dict[str, str], images: Container[str] = ()
+) -> dict[str, Path]:
+    """Host paths by mount path for one container, but for volumes that are `images`. Raises ConfigError.
+
+    subPaths are made if missing.
+    """
     sources: dict[str, Path] = {}
     for mount in container.get("volumeMounts") or ():
+        if mount["name"] in images:
+            continue
         if mount["name"] not in volumes:
             raise ConfigError(f'volume "{mount["name"]}" is not mounted')
         sub_path = mount.get("subPath") or expand(mount.get("subPathExpr") or "", variables)

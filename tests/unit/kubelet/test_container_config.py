@@ -194,6 +194,20 @@ def test_container(make_pod: Any) -> None:
     assert resources["memory_limit_in_bytes"] == 64 * 1024**2
 
 
+def test_an_image_volume_is_the_runtimes_to_mount(make_pod: Any) -> None:
+    """It is given the image as pulled, and the directory in it; nothing of it is on the node."""
+    mounts = [{"name": "v", "mountPath": "v", "subPath": "etc"}]
+    pod = make_pod({"containers": [{"name": "a", "image": "busybox", "volumeMounts": mounts}]})
+    prepared = Prepared("sha256:1", {}, {}, image_volumes={"v": "sha256:2"})
+    (mount,) = container_config(pod, pod["spec"]["containers"][0], 0, prepared, NODE)["mounts"]
+    assert mount == {
+        "container_path": "/v",
+        "image": {"image": "sha256:2"},
+        "image_sub_path": "etc",
+        "readonly": True,
+    }
+
+
 def test_resource_formulas(make_pod: Any) -> None:
     """The kernel's numbers, at their bounds too; what a pod asks for with init containers and sidecars."""
     assert [cpu_shares(m) for m in (0, 1, 100, 1000, 10**9)] == [2, 2, 102, 1024, 262144]

@@ -40,6 +40,11 @@ def overlay(target: str, lower: list[str], upper: str, work: str) -> None:
     libc.mount("overlay", target, "overlay", 0, options)
 
 
+def read_only_overlay(target: str, lower: list[str]) -> None:
+    """`lower` is topmost first, at least two. None of the paths may contain `:` or `,`."""
+    libc.mount("overlay", target, "overlay", MS_RDONLY, f"lowerdir={':'.join(lower)}")
+
+
 def unmount(target: str) -> None:
     """Detaches what is mounted at `target`; nothing there is success."""
     try:

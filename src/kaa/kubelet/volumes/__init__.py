@@ -1,6 +1,6 @@
 """Every kind of volume that the kubelet mounts: one row and one file each.
 
-Others (nfs, iscsi, csi, image, ...) fail to mount with a message that says so.
+An image as a volume is the runtime's to mount. Others (nfs, iscsi, csi, ...) fail to mount with a message that says so.
 """
 
 from kaa.kubelet.volumes.config_map import mount_config_map

@@ -5,6 +5,7 @@ from kaa.api.errors import APIError
 from kaa.api.objects import Object, name_of, namespace_of
 from kaa.api.volume_binding import IS_DEFAULT
 from kaa.client.rest import Client
+from kaa.cluster.simulated_access import simulated_node_objects
 from kaa.cluster.spec import ClusterSpec
 from kaa.controllers.local_path import PROVISIONER
 
@@ -22,7 +23,8 @@ STORAGE_CLASS: Object = {
 
 async def ensure_addons(spec: ClusterSpec, client: Client) -> None:
     """Makes what is missing; what is there is left as somebody may have changed it."""
-    for obj in (_service(spec), _endpoints(spec), STORAGE_CLASS):
+    simulated = simulated_node_objects(spec) if spec.simulated_nodes else ()
+    for obj in (_service(spec), _endpoints(spec), STORAGE_CLASS, *simulated):
         try:
             # Looked for first: creating it again would be refused for its address, which is then taken.
             await client.get(client.resource_of(obj), name_of(obj), namespace_of(obj))

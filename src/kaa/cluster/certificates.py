@@ -70,6 +70,7 @@ CONTROLLER_MANAGER = Identity("system:kube-controller-manager")
 SCHEDULER = Identity("system:kube-scheduler")
 KUBE_PROXY = Identity("system:kube-proxy")
 DNS = Identity("system:kaa-dns")
+SIMULATED_NODES = Identity("kaa:simulated-nodes")
 APISERVER_KUBELET_CLIENT = Identity("kube-apiserver-kubelet-client", ("system:masters",))
 FRONT_PROXY_CLIENT = Identity("front-proxy-client")
 

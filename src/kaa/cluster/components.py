@@ -30,6 +30,7 @@ def components_of(spec: ClusterSpec) -> list[Component]:
         Component("apiserver", spec.server_on_host, lambda _: _run_apiserver(spec)),
         Component("controllers", "", lambda _: _run_controllers(spec)),
         *[_agent(spec, node) for node in spec.nodes],
+        *([_simulated_nodes(spec)] if spec.simulated_nodes else []),
     ]
 
 
@@ -39,6 +40,15 @@ def _agent(spec: ClusterSpec, node: NodeSpec) -> Component:
         run_until_signal(lambda: run_agent(options, WallClock()))
 
     return Component(node.name, spec.node_address(node), run, node)
+
+
+def _simulated_nodes(spec: ClusterSpec) -> Component:
+    def run(_: int) -> None:
+        from kaa.cluster.simulated_processes import run_simulated_nodes  # few clusters have any
+
+        run_until_signal(lambda: run_simulated_nodes(spec, WallClock()))
+
+    return Component("simulated-nodes", spec.host_address, run)
 
 
 def _run_apiserver(spec: ClusterSpec) -> None:

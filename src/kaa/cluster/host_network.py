@@ -27,11 +27,10 @@ def create(spec: ClusterSpec) -> None:
             *commands,
             f"address replace {spec.host_address}/24 dev {spec.bridge}",
             f"link set {spec.bridge} up",
-            f"route replace unreachable {spec.pod_cidr}",
-            f"route replace unreachable {spec.service_cidr}",
+            *[f"route replace unreachable {ours}" for ours in _ranges(spec)],
         ]
     )
-    if not spec.isolated:
+    if spec.nodes and not spec.isolated:
         _open_way_out(spec)
 
 
@@ -62,13 +61,17 @@ def remove(spec: ClusterSpec) -> None:
         [
             *[f"link delete {link}" for link in _links(spec)],
             f"link delete {spec.bridge}",
-            f"route delete unreachable {spec.pod_cidr}",
-            f"route delete unreachable {spec.service_cidr}",
+            *[f"route delete unreachable {ours}" for ours in _ranges(spec)],
         ],
         force=True,
     )
-    if not spec.isolated:
+    if spec.nodes and not spec.isolated:
         _close_way_out(spec)
+
+
+def _ranges(spec: ClusterSpec) -> tuple[str, ...]:
+    """Where packets of the cluster's go. Simulated nodes send none."""
+    return (spec.pod_cidr, spec.service_cidr) if spec.nodes else ()
 
 
 def _has_bridge(spec: ClusterSpec) -> bool:

@@ -20,6 +20,7 @@ from kaa.cluster.certificates import (
     DNS,
     KUBE_PROXY,
     SCHEDULER,
+    SIMULATED_NODES,
     ensure_kubeconfig,
     ensure_node_serving,
     ensure_pki,
@@ -35,6 +36,9 @@ Say = Callable[[str], None]
 """Told each step as it begins, for a person who watches."""
 
 POLL_SECONDS = 0.05
+POLL_SECONDS_A_NODE = 0.0005
+"""Looking at thousands of nodes costs the server time that they need to become ready."""
+LISTED_NODES = 10
 SERVER_SECONDS = 60.0
 STOP_SECONDS = 20.0
 
@@ -75,6 +79,11 @@ def _ensure_identities(spec: ClusterSpec, pki: Path, clock: Clock) -> None:
     for identity in (CONTROLLER_MANAGER, SCHEDULER):
         path = spec.directory / f"{identity.user.removeprefix('system:kube-')}.kubeconfig"
         ensure_kubeconfig(path, pki, identity, spec.server_on_host, spec.context, clock)
+    if spec.simulated_nodes:
+        directory = spec.simulated_directory
+        ensure_node_serving(pki, directory / "pki", "simulated-nodes", [spec.host_address], clock)
+        path = directory / "kubeconfig"
+        ensure_kubeconfig(path, pki, SIMULATED_NODES, spec.server_on_host, spec.context, clock)
     for node in spec.nodes:
         directory = spec.node_directory(node)
         ensure_node_serving(pki, directory / "pki", node.name, [spec.node_address(node)], clock)
@@ -119,16 +128,16 @@ async def wait_for_nodes(spec: ClusterSpec, client: Client, clock: Clock, timeou
         except (APIError, TransportError):
             nodes = {}
         late = {}
-        for spec_node in spec.nodes:
-            ready = condition(nodes.get(spec_node.name, {}).get("status", {}).get("conditions"), "Ready")
+        for name in spec.node_names:
+            ready = condition(nodes.get(name, {}).get("status", {}).get("conditions"), "Ready")
             if ready is None or ready["status"] != "True":
-                late[spec_node.name] = ready["message"] if ready else "not registered yet"
+                late[name] = ready["message"] if ready else "not registered yet"
         if not late:
             return
         if clock.monotonic() > deadline:
-            listed = "; ".join(f"{name}: {why}" for name, why in late.items())
+            listed = "; ".join(f"{name}: {why}" for name, why in list(late.items())[:LISTED_NODES])
             raise ClusterError(f"not Ready after {timeout_seconds:.0f} s: {listed}; see: kaa logs {next(iter(late))}")
-        await clock.sleep(POLL_SECONDS)
+        await clock.sleep(POLL_SECONDS + len(late) * POLL_SECONDS_A_NODE)
 
 
 def _last_lines(spec: ClusterSpec, count: int = 12) -> str:

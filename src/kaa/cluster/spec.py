@@ -18,6 +18,13 @@ CLUSTER_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?")
 MAX_CLUSTERS = 64
 """Indexes 0..63: above that the pod ranges would run into the service ranges."""
 MAX_NODES = 64
+MAX_SIMULATED_NODES = 10_000
+MAX_SIMULATED_KUBELETS = 200
+"""Simulated nodes with a kubelet of their own: one costs a few megabytes and three watches."""
+KUBELETS_BY_DEFAULT = 50
+"""Up to so many simulated nodes have one unless it is said; more are light."""
+NODES_IN_A_SMALL_RANGE = 250
+"""More nodes than that need a pod range that real nodes could not have."""
 FIRST_API_PORT = 6443
 CLUSTER_DOMAIN = "cluster.local"
 
@@ -49,6 +56,8 @@ class ClusterSpec:
     registry_mirrors: Mapping[str, str] = field(
         default_factory=dict
     )  # a registry's domain -> the URL that is asked first
+    simulated_nodes: int = 0
+    simulated_kubelets: bool = False  # each simulated node has the real kubelet loop
 
     @property
     def directory(self) -> Path:
@@ -82,6 +91,19 @@ class ClusterSpec:
         return tuple(NodeSpec(f"{self.name}-node-{n}", n) for n in range(1, self.node_count + 1))
 
     @property
+    def simulated_names(self) -> tuple[str, ...]:
+        return tuple(f"{self.name}-simulated-{n}" for n in range(1, self.simulated_nodes + 1))
+
+    @property
+    def node_names(self) -> tuple[str, ...]:
+        return (*(node.name for node in self.nodes), *self.simulated_names)
+
+    @property
+    def simulated_directory(self) -> Path:
+        """The simulated nodes' certificates."""
+        return self.directory / "simulated"
+
+    @property
     def bridge(self) -> str:
         return f"kaa{self.index}"
 
@@ -100,6 +122,8 @@ class ClusterSpec:
 
     @property
     def pod_cidr(self) -> str:
+        if len(self.node_names) > NODES_IN_A_SMALL_RANGE:
+            return "100.64.0.0/10"  # no real node is there, so no packet is sent and no route is made
         return f"10.{244 - self.index}.0.0/16"
 
     @property
@@ -194,12 +218,18 @@ def create(
     node_count: int,
     isolated: bool,
     registry_mirrors: Mapping[str, str] | None = None,
+    simulated_nodes: int = 0,
+    simulated_kubelets: bool | None = None,
 ) -> ClusterSpec:
-    """A new cluster's spec, saved. Raises ClusterError for a bad name, a port in use, or too many clusters."""
+    """A new cluster's spec, saved. Raises ClusterError for a bad name, a port in use, or too many clusters or nodes.
+
+    `simulated_kubelets` None: as long as they are few.
+    """
     if not CLUSTER_NAME.fullmatch(name):
         raise ClusterError(f'"{name}" is not a cluster name: up to 40 lower-case letters, digits and "-"')
-    if not 1 <= node_count <= MAX_NODES:
-        raise ClusterError(f"a cluster has 1 to {MAX_NODES} nodes")
+    if simulated_kubelets is None:
+        simulated_kubelets = simulated_nodes <= KUBELETS_BY_DEFAULT
+    check_node_counts(node_count, simulated_nodes, simulated_kubelets)
     others = load_all()
     links = {path.name for path in Path("/sys/class/net").iterdir()}
     taken = {spec.index for spec in others}
@@ -207,11 +237,31 @@ def create(
     if index is None:
         raise ClusterError(f"this machine has {MAX_CLUSTERS} clusters already; remove one with: kaa down --name NAME")
     port = api_port or _free_port({s.api_port for s in others})
-    spec = ClusterSpec(name, index, port, node_count, isolated, registry_mirrors or {})
+    spec = ClusterSpec(
+        name, index, port, node_count, isolated, registry_mirrors or {}, simulated_nodes, simulated_kubelets
+    )
     if api_port:
         check_port(spec)
     spec.save()
     return spec
+
+
+def check_node_counts(node_count: int, simulated_nodes: int, simulated_kubelets: bool) -> None:
+    """Raises ClusterError."""
+    if not 0 <= node_count <= MAX_NODES or not 0 <= simulated_nodes <= MAX_SIMULATED_NODES:
+        raise ClusterError(f"a cluster has up to {MAX_NODES} nodes and up to {MAX_SIMULATED_NODES} simulated ones")
+    if node_count + simulated_nodes < 1:
+        raise ClusterError("a cluster has at least one node, be it a simulated one")
+    if node_count and node_count + simulated_nodes > NODES_IN_A_SMALL_RANGE:
+        raise ClusterError(
+            f"more than {NODES_IN_A_SMALL_RANGE} nodes are more than have pod ranges of their own on this machine: "
+            "leave the real ones out with --nodes 0"
+        )
+    if simulated_kubelets and simulated_nodes > MAX_SIMULATED_KUBELETS:
+        raise ClusterError(
+            f"more than {MAX_SIMULATED_KUBELETS} simulated nodes cannot have a kubelet each: "
+            "leave --simulated-nodes-mode out, or say light"
+        )
 
 
 def check_port(spec: ClusterSpec) -> None:

@@ -16,6 +16,7 @@ from kaa.api.objects import Object
 from kaa.cri.cri import Message, RuntimeFault
 from kaa.kubelet.container_statuses import STATUS_FIELDS
 from kaa.kubelet.log_reader import log_options, read_log
+from kaa.kubelet.options import KubeletOptions
 from kaa.kubelet.pod_runtime import RuntimeContainer
 from kaa.kubelet.pod_worker import PodWorker
 from kaa.kubelet.server_auth import authenticate, server_context
@@ -33,14 +34,13 @@ SHUTDOWN_SECONDS = 1.0
 
 async def serve(kubelet: "Kubelet") -> None:
     """Until cancelled."""
-    runner = web.AppRunner(
-        application(kubelet, authenticated=True),
-        access_log=None,
-        handler_cancellation=True,
-        shutdown_timeout=SHUTDOWN_SECONDS,
-    )
+    await serve_application(application(kubelet, authenticated=True), kubelet.options)
+
+
+async def serve_application(app: web.Application, options: KubeletOptions) -> None:
+    """The same of any application that answers as a kubelet does."""
+    runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=SHUTDOWN_SECONDS)
     await runner.setup()
-    options = kubelet.options
     try:
         site = web.TCPSite(
             runner, options.node_ip, options.port, ssl_context=server_context(options), reuse_address=True

@@ -11,21 +11,38 @@ from kaa.cluster.requirements import check_machine
 from kaa.lib.clock import WallClock
 
 NODE_SECONDS = 60.0
+SIMULATED_NODE_SECONDS = 0.02
+"""For each simulated node on top of that."""
 
 
 @click.command("up")
 @cluster_name
 @click.option("--wait/--no-wait", default=False, help="Wait until every node is Ready.")
-@click.option("--nodes", default=1, show_default=True, help="How many nodes (only when the cluster is made).")
+@click.option("--nodes", type=int, help="How many nodes (1; 0 with simulated ones), when the cluster is made.")
+@click.option("--simulated-nodes", default=0, metavar="N", help="How many nodes without a machine, when it is made.")
+@click.option(
+    "--simulated-nodes-mode",
+    type=click.Choice(["kubelet", "light"]),
+    help="Each with the kubelet's own loop (default up to 50), or one process for thousands.",
+)
 @click.option("--api-port", type=click.IntRange(1, 65535), help="The API server's port; else the first free from 6443.")
 @click.option("--isolated", is_flag=True, help="Give nodes no route out of this machine.")
 @registry_mirrors
 def command(
-    name: str, wait: bool, nodes: int, api_port: int | None, isolated: bool, mirrors: tuple[tuple[str, str], ...]
+    name: str,
+    wait: bool,
+    nodes: int | None,
+    simulated_nodes: int,
+    simulated_nodes_mode: str | None,
+    api_port: int | None,
+    isolated: bool,
+    mirrors: tuple[tuple[str, str], ...],
 ) -> None:
     """Start a cluster, or what is not running of it.
 
-    Its kubeconfig is ~/.kaa/NAME/kubeconfig, and context kaa-NAME in ~/.kube/config.
+    Its kubeconfig is ~/.kaa/NAME/kubeconfig, and context kaa-NAME in ~/.kube/config. Simulated nodes run no containers:
+    pods come up at once, and do what their annotations simulation.kaa.dev/... say. Beside real nodes they have the
+    taint simulation.kaa.dev/node=simulated:NoSchedule.
     """
     check_machine()
     clock = WallClock()
@@ -34,7 +51,13 @@ def command(
         if cluster is None:
             say(f'Creating cluster "{name}"')
             cluster = spec.create(
-                name, api_port=api_port, node_count=nodes, isolated=isolated, registry_mirrors=dict(mirrors)
+                name,
+                api_port=api_port,
+                node_count=nodes if nodes is not None else int(simulated_nodes == 0),
+                isolated=isolated,
+                registry_mirrors=dict(mirrors),
+                simulated_nodes=simulated_nodes,
+                simulated_kubelets=simulated_nodes_mode == "kubelet" if simulated_nodes_mode else None,
             )
         lifecycle.start(cluster, clock, say)
     asyncio.run(_wait(cluster, clock, nodes=wait))
@@ -48,6 +71,7 @@ async def _wait(cluster: spec.ClusterSpec, clock: WallClock, *, nodes: bool) -> 
         await ensure_addons(cluster, client)
         if nodes:
             say("Waiting for the nodes to be Ready")
-            await lifecycle.wait_for_nodes(cluster, client, clock, NODE_SECONDS)
+            timeout_seconds = NODE_SECONDS + len(cluster.simulated_names) * SIMULATED_NODE_SECONDS
+            await lifecycle.wait_for_nodes(cluster, client, clock, timeout_seconds)
     finally:
         await client.close()

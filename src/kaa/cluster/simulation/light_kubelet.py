@@ -4,11 +4,15 @@ from collections.abc import Callable
 
 from aiohttp import web
 
+from kaa.kubelet.server_auth import authenticate
+
 LogOf = Callable[[str, str, str], str | None]
 """By namespace, pod and container; None when the node has no such container."""
 
 
-def light_application(log_of: LogOf) -> web.Application:
+def light_application(log_of: LogOf, *, authenticated: bool) -> web.Application:
+    """`authenticated`: it is on a port, and for the API server only."""
+
     async def healthz(request: web.Request) -> web.StreamResponse:
         return web.Response(text="ok")
 
@@ -25,7 +29,7 @@ def light_application(log_of: LogOf) -> web.Application:
     async def no_streams(request: web.Request) -> web.StreamResponse:
         raise web.HTTPNotImplemented(text="a light node has no streams: use a simulated node with a kubelet")
 
-    app = web.Application()
+    app = web.Application(middlewares=[authenticate] if authenticated else [])
     app.router.add_get("/healthz", healthz)
     app.router.add_get("/containerLogs/{namespace}/{pod}/{container}", logs)
     for verb in ("exec", "attach", "portForward"):

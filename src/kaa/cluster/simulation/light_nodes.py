@@ -119,11 +119,11 @@ class LightNodes:
         finally:
             self._queue.close()
 
-    def application(self) -> "web.Application":
+    def application(self, *, authenticated: bool = False) -> "web.Application":
         """What answers the API server for all of these nodes."""
         from kaa.cluster.simulation.light_kubelet import light_application
 
-        return light_application(self._pods.log_of)
+        return light_application(self._pods.log_of, authenticated=authenticated)
 
     def _range_of(self, name: str) -> str:
         node = self._informer.get(name)

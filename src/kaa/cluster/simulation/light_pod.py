@@ -25,6 +25,8 @@ from kaa.kubelet.pod_actions import (
     Health,
     KillContainer,
     ProbeKind,
+    ResizeContainer,
+    ResizeSandbox,
     StartContainer,
     StopPod,
     pod_actions,
@@ -171,6 +173,8 @@ class LightPod:
                 self.runtime = replace(self.runtime, sandboxes=(sandbox, *self.runtime.sandboxes[:1]))
             case StartContainer():
                 return self._start(pod, action, now)
+            case ResizeContainer() | ResizeSandbox():
+                return False, None  # nothing is measured out, so a container has what its spec says
             case _:
                 assert_never(action)
         return True, None

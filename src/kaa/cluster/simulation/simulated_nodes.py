@@ -50,9 +50,9 @@ READINESS: Object = {"periodSeconds": 1, "failureThreshold": 1}
 class NodeSize:
     """What a simulated node has to give."""
 
-    cpus: int = 8
-    memory_bytes: int = 32 * GIB
-    disk_bytes: int = 100 * GIB
+    cpus: int = 32
+    memory_bytes: int = 256 * GIB
+    disk_bytes: int = 1024 * GIB
     pods: int = 110
 
 

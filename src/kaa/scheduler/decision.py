@@ -9,14 +9,15 @@ A plugin that raises or answers nonsense spoils the decision for this one pod: i
 """
 
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
 import numpy as np
 
+from kaa.scheduler.answers import Answers, Fresh
 from kaa.scheduler.derived import Rows, Scores
-from kaa.scheduler.framework import MAX_SCORE, Nomination, Plugin, Rejection
+from kaa.scheduler.framework import MAX_SCORE, Nomination, Plugin, Reject, Rejection
 from kaa.scheduler.pod_info import PodInfo
 from kaa.scheduler.snapshot import Snapshot
 from kaa.scheduler.trace import Refusal, Scored, Trace
@@ -65,26 +66,31 @@ class PluginFailed(Exception):
 NO_NODES = "no nodes available to schedule pods"
 
 
-def decide(pod: PodInfo, snapshot: Snapshot, plugins: Sequence[Plugin], rng: random.Random) -> Decision:
+FRESH = Fresh()
+
+
+def decide(
+    pod: PodInfo, snapshot: Snapshot, plugins: Sequence[Plugin], rng: random.Random, answers: Answers = FRESH
+) -> Decision:
     try:
-        trace = filtered(pod, snapshot, plugins)
+        trace = filtered(pod, snapshot, plugins, answers)
         if trace.feasible.any():
-            return Placed(snapshot.names[best_row(pod, snapshot, plugins, trace, rng)], trace)
+            return Placed(snapshot.names[best_row(pod, snapshot, plugins, trace, rng, answers)], trace)
         nomination = nominated(pod, snapshot, plugins, trace) if trace.refusals else NOBODY
     except PluginFailed as failure:
         return Failed(str(failure), failure.plugin)
     return Unschedulable(explain(trace, nomination.message), trace.plugins, nomination, trace)
 
 
-def filtered(pod: PodInfo, snapshot: Snapshot, plugins: Sequence[Plugin]) -> Trace:
+def filtered(pod: PodInfo, snapshot: Snapshot, plugins: Sequence[Plugin], answers: Answers = FRESH) -> Trace:
     """Which rows are feasible, and why the others are not."""
     trace = Trace(snapshot.node_names(), snapshot.present, snapshot.present.copy())
     for plugin in plugins:
         if plugin.pre_reject is not None:
-            _refuse(plugin, _rejections(plugin, "PreFilter", plugin.pre_reject, pod, snapshot), trace)
+            _refuse(plugin, _rejections(plugin, "PreFilter", plugin.pre_reject, pod, snapshot, answers), trace)
     for plugin in plugins:
         if plugin.reject is not None and trace.feasible.any():
-            _refuse(plugin, _rejections(plugin, "Filter", plugin.reject, pod, snapshot), trace)
+            _refuse(plugin, _rejections(plugin, "Filter", plugin.reject, pod, snapshot, answers), trace)
     return trace
 
 
@@ -103,12 +109,13 @@ def _refuse(plugin: Plugin, rejections: Iterator[Rejection], trace: Trace) -> No
 def _rejections(
     plugin: Plugin,
     point: str,
-    reject: Callable[[PodInfo, Snapshot], Iterator[Rejection]],
+    ask: Reject,
     pod: PodInfo,
     snapshot: Snapshot,
+    answers: Answers,
 ) -> Iterator[Rejection]:
     try:
-        for rejection in reject(pod, snapshot):
+        for rejection in answers.rejections(plugin, ask, pod, snapshot):
             if plugin.foreign:
                 check_rows(rejection.rows, snapshot.size)
             yield rejection
@@ -116,7 +123,14 @@ def _rejections(
         raise PluginFailed(plugin.name, f'running {point} plugin "{plugin.name}": {describe(error)}') from error
 
 
-def best_row(pod: PodInfo, snapshot: Snapshot, plugins: Sequence[Plugin], trace: Trace, rng: random.Random) -> int:
+def best_row(
+    pod: PodInfo,
+    snapshot: Snapshot,
+    plugins: Sequence[Plugin],
+    trace: Trace,
+    rng: random.Random,
+    answers: Answers = FRESH,
+) -> int:
     feasible = trace.feasible
     if np.count_nonzero(feasible) == 1:
         return int(feasible.argmax())
@@ -125,7 +139,7 @@ def best_row(pod: PodInfo, snapshot: Snapshot, plugins: Sequence[Plugin], trace:
         if plugin.score is None or not plugin.weight:
             continue
         try:
-            scores = plugin.score(pod, snapshot, feasible)
+            scores = answers.scores(plugin, pod, snapshot, feasible)
             if scores is None:
                 continue
             if plugin.foreign:

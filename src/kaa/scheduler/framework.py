@@ -97,8 +97,8 @@ class Placement:
 class Depends(Enum):
     """On what a plugin's answers for one pod, and for all that are like it, depend."""
 
-    NODES = auto()  # the nodes alone: labels, taints, room, images
-    NODE_AND_ITS_PODS = auto()  # row by row on that node and the pods on it
+    NODES = auto()  # the nodes alone: labels, taints, allocatable, images; a score also on which are feasible
+    NODE_AND_ITS_PODS = auto()  # each row's on that node and the pods on it, and on nothing else
     EVERYTHING = auto()
 
 

@@ -16,6 +16,7 @@ from kaa.client.transport import TransportError
 from kaa.client.view import Informers
 from kaa.lib.clock import Clock, rfc3339
 from kaa.scheduler import placing
+from kaa.scheduler.answers import Remembered
 from kaa.scheduler.decision import Decision, Failed, Placed, Unschedulable, decide
 from kaa.scheduler.decision_log import DecisionLog
 from kaa.scheduler.framework import Context, Placement, Plugin, Profile
@@ -51,6 +52,7 @@ class Scheduler:
         hints = {plugin.name: plugin.helped_by for profile in profiles for plugin in profile.plugins}
         self.queue = SchedulingQueue(clock, hints, gate=self._gate)
         self._tracker = Tracker(self.snapshot, self.queue, self._permits, self._profiles)
+        self._answers = Remembered()
         self._writes = asyncio.Semaphore(BINDINGS_AT_ONCE)
         # Pods come last: what their plugins look at is there by then.
         for kind in sorted(frozenset[str]().union(*(profile.kinds for profile in profiles))):
@@ -83,7 +85,7 @@ class Scheduler:
             pod = await self.queue.next()
             await self._writes.acquire()
             profile = self._profiles[pod.scheduler_name]
-            decision = decide(pod, self.snapshot, profile.plugins, self._clock.random)
+            decision = decide(pod, self.snapshot, profile.plugins, self._clock.random, self._answers)
             self.decisions.put(pod, decision, self._clock.now())
             tasks.create_task(self._release_after(self._carry_out(pod, profile, decision)))
 

@@ -1,15 +1,18 @@
 """The nodes as columns: one row a node, one numpy array a fact, kept up to date change by change.
 
 A decision reads columns only. What few pods ask for is not a column until the first of them comes: see `derived.py`;
-of those, DERIVED_LIMIT are kept, the longest unused go.
+of those, DERIVED_LIMIT are kept, the longest unused go. Which rows have changed is written down (`changed_since`), so
+that what was computed from the columns can be brought up to date row by row.
 
-Invariants: `row_of[names[row]] == row` for every row in use; `requested`, `nonzero`, `pod_count` and `ports` are the
-sums over `pods` on that row. A row is `present` while its node exists; a pod may be bound to a node that does not
-(yet), and then holds a row that is not.
+A pod that waits until others have left a node is *nominated* there: it takes room like a pod on that node, but is none.
+
+Invariants: `row_of[names[row]] == row` for every row in use; `requested`, `nonzero`, `pod_count`, `ports`, `rules` and
+all that is derived are the sums over `pods` and `nominated` on that row. A row is `present` while its node exists; a
+pod may be bound to a node that does not (yet), and then holds a row that is not.
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar, cast
 
@@ -24,6 +27,9 @@ FIRST_ROWS = 16
 FIRST_RESOURCES = 4
 DERIVED_LIMIT = 256
 """Of each sort of derived column; those of 5,000 nodes are 10 MB."""
+
+CHANGES_KEPT = 4096
+"""Rows that changed, the last ones."""
 
 PODS = "pods"
 
@@ -62,6 +68,7 @@ class Snapshot:
         self.row_of: dict[str, int] = {}
         self.labels: dict[int, Mapping[str, str]] = {}  # of present nodes
         self.pods: dict[Key, tuple[PodInfo, int]] = {}
+        self.nominated: dict[Key, tuple[PodInfo, int]] = {}
         self.resources: dict[str, int] = {CPU: 0, MEMORY: 1}  # a resource's place in allocatable and requested
         self.present: Rows = np.zeros(FIRST_ROWS, np.bool_)
         self.unschedulable: Rows = np.zeros(FIRST_ROWS, np.bool_)
@@ -75,7 +82,10 @@ class Snapshot:
         self.images: dict[str, dict[int, int]] = {}  # name: row: bytes
         self.rules = TermTable()
         self.namespace_labels: dict[str, Mapping[str, str]] = {}
-        self._pods_on: dict[int, int] = {}  # rows that pods hold, present or not
+        self.on_row: dict[int, dict[Key, PodInfo]] = {}  # the pods of every row that has any, present or not
+        self.node_changes = 0  # how often a node came, changed or went
+        self._changed: list[int] = []  # rows whose pods changed, the last ones
+        self._forgotten_changes = 0  # how many there were before
         self._domains: OrderedDict[str, Domains] = OrderedDict()
         self._counts: OrderedDict[PodsThat, Ints] = OrderedDict()
         self._derived: OrderedDict[Hashable, Derived] = OrderedDict()
@@ -103,6 +113,7 @@ class Snapshot:
 
     def set_node(self, node: Object) -> None:
         row = self._row(name_of(node))
+        self.node_changes += 1
         if not self.present[row]:
             self.present[row] = True
             self._node_names = None
@@ -125,7 +136,10 @@ class Snapshot:
         row = self.row_of.get(name)
         if row is None:
             return
+        for key in [key for key, (_, there) in self.nominated.items() if there == row]:
+            self.withdraw(key)
         self.present[row] = False
+        self.node_changes += 1
         self._node_names = None
         self.unschedulable[row] = False
         self.allocatable[:, row] = 0
@@ -161,41 +175,72 @@ class Snapshot:
     def add_pod(self, pod: PodInfo, node_name: str) -> None:
         """Puts the pod on the node; one that is on some node already is taken from there first."""
         self.remove_pod(pod.key)
+        self.withdraw(pod.key)
         row = self._row(node_name)
         self.pods[pod.key] = (pod, row)
-        self._pods_on[row] = self._pods_on.get(row, 0) + 1
-        self._count(pod, row, 1)
-        for port in pod.ports:
-            self.ports.setdefault((port.protocol, port.port), {}).setdefault(row, []).append(port.address)
-        self.rules.add(pod, row)
-        for derived in self._derived.values():
-            derived.add_pod(pod, row)
+        self.on_row.setdefault(row, {})[pod.key] = pod
+        self._put(pod, row)
 
     def remove_pod(self, key: Key) -> bool:
         """Whether it was there."""
         pod, row = self.pods.pop(key, (None, 0))
         if pod is None:
             return False
+        self._take(pod, row)
+        on_row = self.on_row[row]
+        del on_row[key]
+        if not on_row:
+            del self.on_row[row]
+        self._release(row)
+        return True
+
+    def nominate(self, pod: PodInfo, node_name: str) -> None:
+        """Keeps room for the pod on that node, and on no other. Nothing if there is no such node."""
+        self.withdraw(pod.key)
+        row = self.row_of.get(node_name)
+        if row is not None and self.present[row]:
+            self.nominated[pod.key] = (pod, row)
+            self._put(pod, row)
+
+    def withdraw(self, key: Key) -> None:
+        """Keeps no room for the pod any more. Twice is once."""
+        pod, row = self.nominated.pop(key, (None, 0))
+        if pod is not None:
+            self._take(pod, row)
+            self._release(row)
+
+    def _put(self, pod: PodInfo, row: int) -> None:
+        self._count(pod, row, 1)
+        for port in pod.shape.ports:
+            self.ports.setdefault((port.protocol, port.port), {}).setdefault(row, []).append(port.address)
+        self.rules.add(pod, row)
+        for derived in self._derived.values():
+            derived.add_pod(pod, row)
+
+    def _take(self, pod: PodInfo, row: int) -> None:
         self._count(pod, row, -1)
-        for port in pod.ports:
+        for port in pod.shape.ports:
             self._free_port(port, row)
         self.rules.remove(pod, row)
         for derived in self._derived.values():
             derived.remove_pod(pod, row)
-        self._pods_on[row] -= 1
-        self._release(row)
-        return True
 
     def _count(self, pod: PodInfo, row: int, sign: int) -> None:
-        for resource, amount in pod.requests.items():
-            column = self._resource(resource)
+        shape = pod.shape
+        for resource, amount in shape.requests.items():
+            column = self._resource(resource)  # it may replace the array
             self.requested[column, row] += sign * amount
-        self.nonzero[0, row] += sign * pod.nonzero[0]
-        self.nonzero[1, row] += sign * pod.nonzero[1]
+        self.nonzero[0, row] += sign * shape.nonzero[0]
+        self.nonzero[1, row] += sign * shape.nonzero[1]
         self.pod_count[row] += sign
         for pods_that, column_of_counts in self._counts.items():
             if pods_that.holds(pod):
                 column_of_counts[row] += sign
+        self._changed.append(row)
+        if len(self._changed) > CHANGES_KEPT:
+            forgotten = CHANGES_KEPT // 2
+            del self._changed[:forgotten]
+            self._forgotten_changes += forgotten
 
     def _free_port(self, port: HostPort, row: int) -> None:
         rows = self.ports[port.protocol, port.port]
@@ -222,7 +267,7 @@ class Snapshot:
         known = self._counts.get(pods_that)
         if known is None:
             known = np.zeros(self.size, np.int64)
-            for pod, row in self.pods.values():
+            for pod, row in self._all_pods():
                 if pods_that.holds(pod):
                     known[row] += 1
             _keep(self._counts, pods_that, known)
@@ -236,7 +281,7 @@ class Snapshot:
         known = self._derived.get(key)
         if known is None:
             known = make(self.size)
-            for pod, row in self.pods.values():
+            for pod, row in self._all_pods():
                 known.add_pod(pod, row)
             _keep(self._derived, key, known)
         self._derived.move_to_end(key)
@@ -246,6 +291,10 @@ class Snapshot:
         """An object of a kind that plugins read came, changed or went: derived state may follow."""
         for derived in self._derived.values():
             derived.object_changed(kind, old, new)
+
+    def _all_pods(self) -> Iterator[tuple[PodInfo, int]]:
+        yield from self.pods.values()
+        yield from self.nominated.values()
 
     def namespaces_of(self, term: PodTerm) -> frozenset[str] | None:
         """The namespaces that the term means; None for all."""
@@ -262,6 +311,18 @@ class Snapshot:
         namespaces = self.namespaces_of(term)
         return (namespaces is None or pod.namespace in namespaces) and term.selector.matches(pod.labels)
 
+    # Changes
+
+    @property
+    def changes(self) -> int:
+        """How often the pods of any row changed: a mark for `changed_since`."""
+        return self._forgotten_changes + len(self._changed)
+
+    def changed_since(self, mark: int) -> set[int] | None:
+        """The rows whose pods changed since then; None if that is forgotten."""
+        first = mark - self._forgotten_changes
+        return set(self._changed[first:]) if first >= 0 else None
+
     # Rows and resources
 
     def _row(self, name: str) -> int:
@@ -276,9 +337,8 @@ class Snapshot:
 
     def _release(self, row: int) -> None:
         """Frees the row if neither a node nor a pod holds it."""
-        if self.present[row] or self._pods_on.get(row):
+        if self.present[row] or row in self.on_row:
             return
-        self._pods_on.pop(row, None)
         del self.row_of[self.names[row]]
         self.names[row] = ""
         self._free.append(row)
@@ -287,6 +347,7 @@ class Snapshot:
         old = self.size
         self.names += [""] * old
         self._node_names = None
+        self.node_changes += 1
         self._free = list(range(2 * old - 1, old - 1, -1))
         for name in ("present", "unschedulable", "allocatable", "requested", "nonzero", "pod_count", "pod_limit"):
             setattr(self, name, _doubled(getattr(self, name)))

@@ -62,6 +62,7 @@ class Remembered:
 
     def __init__(self) -> None:
         self._shapes: OrderedDict[PodShape, dict[object, _Answer]] = OrderedDict()  # by the function that was asked
+        self._part: tuple[int, list[int], Part] | None = None  # the last one, with the changes and rows it is of
 
     def rejections(self, plugin: Plugin, ask: Ask, pod: PodInfo, snapshot: Snapshot) -> Iterable[Rejection]:
         if plugin.depends is Depends.EVERYTHING:
@@ -74,7 +75,7 @@ class Remembered:
             known.rejected = _by_reason(ask(pod, snapshot))
         elif outdated:
             known.changes = snapshot.changes
-            _amend(known.rejected, outdated, _by_reason(ask(pod, Part(snapshot, outdated))), snapshot)
+            _amend(known.rejected, outdated, _by_reason(ask(pod, self._part_of(snapshot, outdated))), snapshot)
         return [Rejection(rows, *what) for what, rows in known.rejected.items()]
 
     def scores(self, plugin: Plugin, pod: PodInfo, snapshot: Snapshot, rows: Rows) -> Scores | None:
@@ -91,8 +92,15 @@ class Remembered:
             known.scores, known.feasible = plugin.score(pod, snapshot, rows), rows
         elif outdated and known.scores is not None:
             known.changes = snapshot.changes
-            known.scores[outdated] = plugin.score(pod, Part(snapshot, outdated), rows[outdated])
+            known.scores[outdated] = plugin.score(pod, self._part_of(snapshot, outdated), rows[outdated])
         return known.scores
+
+    def _part_of(self, snapshot: Snapshot, rows: list[int]) -> Part:
+        """Most plugins are asked about the same rows."""
+        known = self._part
+        if known is None or known[0] != snapshot.changes or known[1] != rows:
+            known = self._part = snapshot.changes, rows, Part(snapshot, rows)
+        return known[2]
 
     def _answers(self, pod: PodInfo) -> dict[object, _Answer]:
         answers = self._shapes.setdefault(pod.shape, {})

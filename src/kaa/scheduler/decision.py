@@ -74,7 +74,7 @@ def decide(
 ) -> Decision:
     try:
         trace = filtered(pod, snapshot, plugins, answers)
-        if trace.feasible.any():
+        if np.count_nonzero(trace.feasible):
             return Placed(snapshot.names[best_row(pod, snapshot, plugins, trace, rng, answers)], trace)
         nomination = nominated(pod, snapshot, plugins, trace) if trace.refusals else NOBODY
     except PluginFailed as failure:
@@ -89,7 +89,7 @@ def filtered(pod: PodInfo, snapshot: Snapshot, plugins: Sequence[Plugin], answer
         if plugin.pre_reject is not None:
             _refuse(plugin, _rejections(plugin, "PreFilter", plugin.pre_reject, pod, snapshot, answers), trace)
     for plugin in plugins:
-        if plugin.reject is not None and trace.feasible.any():
+        if plugin.reject is not None and np.count_nonzero(trace.feasible):
             _refuse(plugin, _rejections(plugin, "Filter", plugin.reject, pod, snapshot, answers), trace)
     return trace
 
@@ -99,7 +99,7 @@ def _refuse(plugin: Plugin, rejections: Iterator[Rejection], trace: Trace) -> No
     left = trace.feasible
     for rejection in rejections:
         rows = left & rejection.rows
-        if rows.any():
+        if np.count_nonzero(rows):
             trace.refusals.append(
                 Refusal(plugin.name, rejection.reason, rows, rejection.resolvable, rejection.whole_pod)
             )

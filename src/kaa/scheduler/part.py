@@ -8,6 +8,8 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from kaa.scheduler.derived import TermTable
 from kaa.scheduler.snapshot import Snapshot
 
@@ -15,20 +17,20 @@ from kaa.scheduler.snapshot import Snapshot
 class Part(Snapshot):
     def __init__(self, whole: Snapshot, rows: Sequence[int]) -> None:
         # Not the whole's: every column is made of the whole's here, the rest by __getattr__.
-        chosen = list(rows)
+        chosen = np.array(rows, np.intp)
         self._whole = whole
-        self._rows = chosen
+        self._rows = list(rows)
         self.view = whole.view
         self.resources = dict(whole.resources)
         self.namespace_labels = whole.namespace_labels
-        self.names = [whole.names[row] for row in chosen]
-        self.present = whole.present[chosen]
-        self.unschedulable = whole.unschedulable[chosen]
-        self.allocatable = whole.allocatable[:, chosen]
-        self.requested = whole.requested[:, chosen]
-        self.nonzero = whole.nonzero[:, chosen]
-        self.pod_count = whole.pod_count[chosen]
-        self.pod_limit = whole.pod_limit[chosen]
+        self.names = [whole.names[row] for row in rows]
+        self.present = whole.present.take(chosen)
+        self.unschedulable = whole.unschedulable.take(chosen)
+        self.allocatable = whole.allocatable.take(chosen, axis=1)
+        self.requested = whole.requested.take(chosen, axis=1)
+        self.nonzero = whole.nonzero.take(chosen, axis=1)
+        self.pod_count = whole.pod_count.take(chosen)
+        self.pod_limit = whole.pod_limit.take(chosen)
         self.node_changes = 0
         self._domains = OrderedDict()
         self._counts = OrderedDict()

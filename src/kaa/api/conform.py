@@ -3,8 +3,8 @@
 Unknown fields are dropped and reported; null counts as absent; a value of the wrong type is refused with the text of
 Go's decoder (`json: cannot unmarshal string into Go struct field DeploymentSpec.spec.replicas of type int32`). What Go
 would write differently is written so: empty optional fields go, structs and required scalars that are absent appear
-as their zero value (`status: {}`), quantities and times take their canonical form. The one difference: a list, map or
-pointer that Go writes as null is left out, since absent means the same to every reader.
+as their zero value (`status: {}`, `lastProbeTime: null`), quantities and times take their canonical form. The one
+difference: a list, map or pointer that Go writes as null is left out, since absent means the same to every reader.
 
 Each type is compiled once into a closure that calls the closures of its fields, so that an object costs one pass. A
 type's walker takes a value and a list, to which it adds the name of each unknown field; the rare object that has any is
@@ -37,6 +37,9 @@ def _map_of(item: Walker, zero: Callable[[], Any], go_type: str) -> Walker:
 
     return walk
 
+
+TIMES = ("time", "microtime")
+"""Structs, too, to Go; the zero value of these is written as null."""
 
 _JSON_SCHEMA = "apiextensions.v1.JSONSchemaProps"
 
@@ -139,7 +142,7 @@ class Conformer:
         return field.omitzero or not self._is_struct(field.type)
 
     def _is_always_there(self, field: Field) -> bool:
-        if self._is_struct(field.type):
+        if self._is_struct(field.type) or field.type in TIMES:
             return not field.omitzero
         return not field.omit and field.type.partition(":")[0] in ZEROS
 

@@ -391,3 +391,29 @@ def test_twice_is_the_same_as_once() -> None:
         twice = copy.deepcopy(once)
         apply_defaults(resource, twice)
         assert twice == once, resource.kind
+
+
+@pytest.mark.parametrize(
+    ("kind", "part", "given", "filled"),
+    [
+        ("Pod", "status", {"podIP": "10.0.0.1"}, {"podIP": "10.0.0.1", "podIPs": [{"ip": "10.0.0.1"}]}),
+        ("Pod", "status", {"podIPs": [{"ip": "::1"}]}, {"podIP": "::1", "podIPs": [{"ip": "::1"}]}),
+        (
+            "Pod",
+            "status",
+            {"podIP": "10.0.0.1", "podIPs": [{"ip": "::1"}]},
+            {"podIP": "10.0.0.1", "podIPs": [{"ip": "10.0.0.1"}]},
+        ),
+        ("Pod", "status", {"podIPs": [{}]}, {"podIP": "", "podIPs": [{}]}),
+        ("Node", "spec", {"podCIDR": "10.1.0.0/24"}, {"podCIDR": "10.1.0.0/24", "podCIDRs": ["10.1.0.0/24"]}),
+        ("Node", "spec", {"podCIDRs": ["10.1.0.0/24"]}, {"podCIDR": "10.1.0.0/24", "podCIDRs": ["10.1.0.0/24"]}),
+        ("Node", "spec", {"podCIDR": "a", "podCIDRs": ["b"]}, {"podCIDR": "a", "podCIDRs": ["a"]}),
+    ],
+)
+def test_one_address_and_several(kind: str, part: str, given: Object, filled: Object) -> None:
+    """Old clients know of one address, new ones of several; both see the first, and an old one's word counts."""
+    obj: Object = {"metadata": {}, "spec": {}, part: dict(given)}
+    defaults = CATALOG.named(kind).defaults
+    assert defaults is not None
+    defaults(obj)
+    assert {field: obj[part].get(field) for field in filled} == filled

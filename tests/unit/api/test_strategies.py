@@ -50,11 +50,11 @@ def test_a_pod_begins_pending_whatever_its_author_says() -> None:
     [
         ({"spec": {"nodeName": "n", "terminationGracePeriodSeconds": 30}}, 30),
         ({"spec": {"nodeName": "n", "terminationGracePeriodSeconds": -1}}, 1),
-        ({"spec": {"terminationGracePeriodSeconds": 30}}, 0),
-        ({"spec": {"nodeName": "n", "terminationGracePeriodSeconds": 30}, "status": {"phase": "Failed"}}, 0),
+        ({"spec": {"terminationGracePeriodSeconds": 30}}, None),
+        ({"spec": {"nodeName": "n", "terminationGracePeriodSeconds": 30}, "status": {"phase": "Failed"}}, None),
     ],
 )
-def test_pod_grace_seconds(pod: Object, seconds: int) -> None:
+def test_pod_grace_seconds(pod: Object, seconds: int | None) -> None:
     """Only a pod that may still run is waited for."""
     assert pod_grace_seconds(pod) == seconds
 

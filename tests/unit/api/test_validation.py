@@ -354,7 +354,7 @@ MISMATCH = 'spec.template.metadata.labels: Invalid value: {"a":"b"}: `selector` 
         (
             "Deployment",
             {"spec": {"template": TEMPLATE}},
-            ["spec.selector: Required value"],
+            ["spec.selector: Required value", MISMATCH],
         ),
         (
             "Deployment",

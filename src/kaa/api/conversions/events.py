@@ -12,6 +12,8 @@ RENAMED = {
     "deprecatedCount": "count",
 }
 """Fields that have another name in the core group; all others are the same."""
+REPORTERS = ("reportingComponent", "reportingInstance")
+"""Always there in the core group, if only as ""."""
 RENAMED_BACK = {core: name for name, core in RENAMED.items()}
 
 
@@ -20,4 +22,5 @@ def to_core(event: Object) -> Object:
 
 
 def from_core(event: Object) -> Object:
-    return {RENAMED_BACK.get(key, key): value for key, value in event.items()} | {"apiVersion": "events.k8s.io/v1"}
+    renamed = {RENAMED_BACK.get(key, key): value for key, value in event.items() if value != "" or key not in REPORTERS}
+    return renamed | {"apiVersion": "events.k8s.io/v1"}

@@ -24,9 +24,18 @@ def allocatable(status: Object) -> Object | None:
     return dict(status["capacity"]) if status.get("capacity") else None
 
 
+def ranges(spec: Object) -> None:
+    """The first of `podCIDRs` is `podCIDR`: who knows only that one is believed."""
+    first, several = spec.get("podCIDR"), spec.get("podCIDRs") or []
+    if first and (not several or several[0] != first):
+        spec["podCIDRs"] = [first]
+    elif several:
+        spec["podCIDR"] = several[0]
+
+
 NODE = compile_defaults(
     {
-        "spec": EMPTY,
+        "spec": created({"": ranges}),
         "status": created(
             {
                 "allocatable": allocatable,

@@ -159,10 +159,19 @@ def default_pod_level_requests(spec: Object) -> None:
             requests[name] = limit
 
 
+def addresses(status: Object) -> None:
+    """The first of `podIPs` is `podIP`: who knows only that one is believed."""
+    first, several = status.get("podIP"), status.get("podIPs") or []
+    if first and (not several or several[0].get("ip") != first):
+        status["podIPs"] = [{"ip": first}]
+    elif several:
+        status["podIP"] = several[0].get("ip", "")
+
+
 POD = compile_defaults(
     {
         "spec": created(POD_SPEC | {"enableServiceLinks": True}),
-        "status": created({"phase": "Pending"}),
+        "status": created({"phase": "Pending", "": addresses}),
         "": (host_ports, pod_requests),
     }
 )

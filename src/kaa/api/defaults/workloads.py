@@ -2,9 +2,10 @@
 
 from typing import Any
 
+from kaa.api.conversions.autoscaling import METRICS
 from kaa.api.defaults.pods import CLAIM_SPEC, TEMPLATE
 from kaa.api.defaults.walker import EMPTY, compile_defaults, created
-from kaa.api.objects import Object
+from kaa.api.objects import Object, annotations_of
 
 ROLLING_UPDATE = "RollingUpdate"
 QUARTER = "25%"
@@ -121,10 +122,10 @@ def replacement_policy(spec: Object) -> str:
 
 
 def job_labels(job: Object) -> None:
-    """A job without labels takes its template's."""
+    """A job without labels has its template's, and the very same: what is added to those is added to its own."""
     labels = (job["spec"]["template"].get("metadata") or {}).get("labels")
     if labels and not job["metadata"].get("labels"):
-        job["metadata"]["labels"] = dict(labels)
+        job["metadata"]["labels"] = labels
 
 
 JOB = compile_defaults(
@@ -217,6 +218,19 @@ HPA_V2 = compile_defaults(
         "status": created({"desiredReplicas": 0, "": lambda status: status.setdefault("currentMetrics", None)}),
     }
 )
+DEFAULT_CPU_PERCENT = 80
+
+
+def cpu_percent(autoscaler: Object) -> None:
+    """What v1 goes by where its author names nothing to go by."""
+    if METRICS not in annotations_of(autoscaler):
+        autoscaler["spec"].setdefault("targetCPUUtilizationPercentage", DEFAULT_CPU_PERCENT)
+
+
 HPA_V1 = compile_defaults(
-    {"spec": created({"minReplicas": 1}), "status": created({"currentReplicas": 0, "desiredReplicas": 0})}
+    {
+        "spec": created({"minReplicas": 1}),
+        "status": created({"currentReplicas": 0, "desiredReplicas": 0}),
+        "": cpu_percent,
+    }
 )

@@ -2,7 +2,11 @@
 
 from kaa.api import defaults, printing, validation
 from kaa.api.resource import SCALE, STATUS, GroupVersion, Resource
-from kaa.api.strategies.workloads import prepare_deployment_for_update
+from kaa.api.strategies.workloads import (
+    prepare_daemon_set_for_create,
+    prepare_daemon_set_for_update,
+    prepare_deployment_for_update,
+)
 from kaa.api.validation.names import dns_label
 from kaa.api.validation.walker import unchanged, validator
 
@@ -20,6 +24,8 @@ V1 = GroupVersion(
         Resource(
             kind="DaemonSet",
             columns=printing.workloads.DAEMON_SET,
+            prepare_for_create=prepare_daemon_set_for_create,
+            prepare_for_update=prepare_daemon_set_for_update,
             defaults=defaults.workloads.DAEMON_SET,
             validate=validator(validation.workloads.DAEMON_SET),
             validate_update=unchanged("spec.selector"),

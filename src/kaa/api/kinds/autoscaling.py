@@ -17,7 +17,6 @@ V2 = GroupVersion(
             short_names=("hpa",),
             categories=("all",),
             subresources=(STATUS,),
-            has_generation=False,
         ),
     ),
 )
@@ -34,7 +33,6 @@ V1 = GroupVersion(
             short_names=("hpa",),
             categories=("all",),
             subresources=(STATUS,),
-            has_generation=False,
             storage_version="v2",
             to_storage=to_v2,
             from_storage=from_v2,

@@ -84,6 +84,7 @@ V1 = GroupVersion(
         Resource(
             kind="Event",
             columns=printing.cluster.EVENT,
+            validate=validation.events.validate_core_event,
             short_names=("ev",),
             selectable_fields=EVENT_FIELDS,
             has_generation=False,

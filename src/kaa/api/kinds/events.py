@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from kaa.api import printing
+from kaa.api import printing, validation
 from kaa.api.conversions.events import from_core, to_core
 from kaa.api.objects import Object
 from kaa.api.resource import Column, GroupVersion, Resource
@@ -40,6 +40,8 @@ V1 = GroupVersion(
             short_names=("ev",),
             selectable_fields=tuple(CORE_FIELDS),
             stored_fields=CORE_FIELDS,
+            validate=validation.events.validate_event,
+            validate_update=validation.events.validate_event_update,
             has_generation=False,
             storage_group="",
             storage_version="v1",

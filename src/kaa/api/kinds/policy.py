@@ -13,6 +13,7 @@ V1 = GroupVersion(
             columns=printing.workloads.POD_DISRUPTION_BUDGET,
             defaults=defaults.workloads.POD_DISRUPTION_BUDGET,
             validate=validator(validation.workloads.POD_DISRUPTION_BUDGET),
+            validate_update=validation.workloads.validate_disruption_budget_update,
             short_names=("pdb",),
             subresources=(STATUS,),
         ),

@@ -1,4 +1,6 @@
-"""Jobs choose their pods by their own uid; a Deployment's annotations are part of what is wanted."""
+"""Jobs choose their pods by their own uid; a Deployment's annotations are part of what is wanted; a DaemonSet's count
+the changes of its template, which upstream has deprecated and still writes.
+"""
 
 from kaa.api.objects import Object, annotations_of, name_of, uid_of
 
@@ -30,3 +32,21 @@ def prepare_job_for_create(job: Object) -> None:
 def prepare_deployment_for_update(new: Object, old: Object) -> None:
     if annotations_of(new) != annotations_of(old):
         new["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
+
+
+TEMPLATE_GENERATION = "deprecated.daemonset.template.generation"
+
+
+def prepare_daemon_set_for_create(daemon_set: Object) -> None:
+    _set_template_generation(daemon_set, 1)
+
+
+def prepare_daemon_set_for_update(new: Object, old: Object) -> None:
+    before = annotations_of(old).get(TEMPLATE_GENERATION, "")
+    generation = int(before) if before.isascii() and before.isdigit() else 1
+    _set_template_generation(new, generation + (new["spec"]["template"] != old["spec"]["template"]))
+
+
+def _set_template_generation(daemon_set: Object, generation: int) -> None:
+    annotations = daemon_set["metadata"].get("annotations") or {}
+    daemon_set["metadata"]["annotations"] = {**annotations, TEMPLATE_GENERATION: str(generation)}

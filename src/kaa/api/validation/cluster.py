@@ -123,8 +123,8 @@ NODE = compile_rules(
 
 
 def validate_node_update(new: Object, old: Object, subresource: str) -> Errors:
-    """The pod range is given once."""
-    before, now = (old.get("spec") or {}).get("podCIDR"), (new.get("spec") or {}).get("podCIDR")
+    """The pod ranges are given once."""
+    before, now = (old.get("spec") or {}).get("podCIDRs"), (new.get("spec") or {}).get("podCIDRs")
     if before and now != before:
         return [forbidden("spec.podCIDRs", 'node updates may not change podCIDR except from "" to valid')]
     return []

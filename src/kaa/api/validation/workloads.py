@@ -6,6 +6,7 @@ from typing import Any
 from kaa.api.errors import APIError
 from kaa.api.objects import Object
 from kaa.api.selectors import selector_of
+from kaa.api.validation.conditions import check_conditions
 from kaa.api.validation.fields import forbidden, invalid, not_supported, required
 from kaa.api.validation.metadata import check_selector, check_template_metadata
 from kaa.api.validation.names import dns_subdomain, path_segment, percent
@@ -54,8 +55,15 @@ def is_zero(value: Any) -> bool:
     return value in (0, "0%")
 
 
-def not_empty_for(kind: str) -> Check:
-    def check(selector: Any, path: str, errors: Errors) -> None:
+def not_empty_for(kind: str, *, is_required: bool = True) -> Check:
+    """The check of a spec: it has a selector, and one that says something."""
+
+    def check(spec: Any, path: str, errors: Errors) -> None:
+        selector, path = spec.get("selector"), f"{path}.selector"
+        if selector is None:
+            if is_required:
+                errors.append(required(path))
+            return
         check_selector(selector, path, errors)
         if not selector.get("matchLabels") and not selector.get("matchExpressions"):
             errors.append(invalid(path, selector, f"empty selector is invalid for {kind}"))
@@ -64,15 +72,16 @@ def not_empty_for(kind: str) -> Check:
 
 
 def selects_template(spec: Any, path: str, errors: Errors) -> None:
-    """The pods that are made must be those that are selected."""
-    labels = at(spec, "template.metadata.labels") or {}
+    """The pods that are made must be those that are selected. No selector at all selects nothing."""
+    labels = at(spec, "template.metadata.labels")
     try:
         selector = selector_of(spec.get("selector"))
     except APIError:
         return  # the selector's own rules say what is wrong
-    if spec.get("selector") and not selector.matches_everything and not selector.matches(labels):
-        detail = "`selector` does not match template `labels`"
-        errors.append(invalid(f"{path}.template.metadata.labels", labels, detail))
+    if spec.get("selector") is not None and (selector.matches_everything or selector.matches(labels or {})):
+        return
+    detail = "`selector` does not match template `labels`"
+    errors.append(invalid(f"{path}.template.metadata.labels", labels, detail))
 
 
 def always_restarts(kind: str) -> Check:
@@ -91,16 +100,15 @@ def always_restarts(kind: str) -> Check:
 TEMPLATE = {"metadata": {"": check_template_metadata}, "spec": (REQUIRED, compile_rules(POD_SPEC))}
 
 
-def workload(kind: str, text: str, rules: Rules, *checks: Check) -> Check:
+def workload(kind: str, text: str, rules: Rules, *checks: Check, needs_selector: bool = True) -> Check:
     """The rules that all workloads share, and `rules` and `checks` of its own. `text` names it in messages."""
     spec = {
-        "selector": (REQUIRED, not_empty_for(text)),
+        "": (not_empty_for(text, is_required=needs_selector), selects_template, always_restarts(kind), *checks),
         "template": (REQUIRED, compile_rules(TEMPLATE)),
         "replicas": not_negative,
         "minReadySeconds": not_negative,
         "revisionHistoryLimit": not_negative,
         **rules,
-        "": (selects_template, always_restarts(kind), *checks),
     }
     return compile_rules({"spec": spec}, root=True)
 
@@ -151,6 +159,7 @@ DAEMON_SET = workload(
     {
         "updateStrategy": {"type": (REQUIRED, one_of("RollingUpdate", "OnDelete")), "rollingUpdate": ROLLING_UPDATE},
     },
+    needs_selector=False,
 )
 CHECK_TEMPLATE = compile_rules(TEMPLATE)
 
@@ -303,6 +312,10 @@ def one_limit(spec: Any, path: str, errors: Errors) -> None:
     if spec.get("minAvailable") is not None and spec.get("maxUnavailable") is not None:
         detail = "minAvailable and maxUnavailable cannot be both set"
         errors.append(invalid(path, spec, detail))
+
+
+def validate_disruption_budget_update(new: Object, old: Object, subresource: str) -> Errors:
+    return check_conditions(at(new, "status.conditions"), "status.conditions") if subresource == "status" else []
 
 
 POD_DISRUPTION_BUDGET = compile_rules(

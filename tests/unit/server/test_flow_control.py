@@ -40,16 +40,8 @@ LEASE = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases/x"
         ("anonymous", "GET", "/healthz/ping", "global-default", "system:anonymous"),
         ("scheduler", "PUT", LEASE, "system-leader-election", "system:kube-scheduler"),
         ("scheduler", "PATCH", LEASE, "kube-scheduler", "kube-system"),
-        ("manager", "PUT", "/api/v1/namespaces/a/endpoints/x", "endpoint-controller", "system:kube-controller-manager"),
         ("manager", "GET", "/api/v1/namespaces/a/pods", "kube-controller-manager", "a"),
         ("system account", "PUT", LEASE, "system-leader-election", "system:serviceaccount:kube-system:x"),
-        (
-            "system account",
-            "GET",
-            "/api/v1/namespaces/a/configmaps/x",
-            "workload-leader-election",
-            "system:serviceaccount:kube-system:x",
-        ),
         ("system account", "GET", "/api/v1/pods", "kube-system-service-accounts", ""),
         ("node", "PATCH", "/api/v1/nodes/a/status", "system-node-high", "system:node:a"),
         (

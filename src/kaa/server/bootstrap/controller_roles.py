@@ -10,7 +10,7 @@ CONTROLLER_ROLES: dict[str, str] = {
         list,watch persistentvolumes persistentvolumeclaims pods
         {READ} nodes csidrivers.storage.k8s.io csinodes.storage.k8s.io
         patch,update nodes/status
-        get,create,delete,list,watch,patch volumeattachments.storage.k8s.io
+        get,create,delete,list,watch volumeattachments.storage.k8s.io
         {EVENTS}
     """,
     "certificate-controller": f"""
@@ -32,8 +32,9 @@ CONTROLLER_ROLES: dict[str, str] = {
         {EVENTS}
     """,
     "daemon-set-controller": f"""
-        {READ} daemonsets.apps
+        {READ} daemonsets.apps daemonsets.extensions
         update daemonsets.apps/status daemonsets.apps/finalizers
+        update daemonsets.extensions/status daemonsets.extensions/finalizers
         list,watch nodes
         list,watch,create,delete,patch pods
         create pods/binding
@@ -41,9 +42,10 @@ CONTROLLER_ROLES: dict[str, str] = {
         {EVENTS}
     """,
     "deployment-controller": f"""
-        get,list,watch,update deployments.apps
+        get,list,watch,update deployments.apps deployments.extensions
         update deployments.apps/status deployments.apps/finalizers
-        get,list,watch,create,update,patch,delete replicasets.apps
+        update deployments.extensions/status deployments.extensions/finalizers
+        get,list,watch,create,update,patch,delete replicasets.apps replicasets.extensions
         get,list,watch,update pods
         {EVENTS}
     """,
@@ -52,10 +54,12 @@ CONTROLLER_ROLES: dict[str, str] = {
         update,patch pods/status
         {READ} resourceclaims.resource.k8s.io resourceslices.resource.k8s.io deviceclasses.resource.k8s.io
         {READ} devicetaintrules.resource.k8s.io
+        update,patch devicetaintrules.resource.k8s.io/status
         {EVENTS}
     """,
     "disruption-controller": f"""
         {READ} deployments.apps replicasets.apps statefulsets.apps replicationcontrollers poddisruptionbudgets.policy
+        {READ} deployments.extensions replicasets.extensions
         update poddisruptionbudgets.policy/status
         patch,update pods/status
         get *.*/scale
@@ -71,14 +75,12 @@ CONTROLLER_ROLES: dict[str, str] = {
         {READ} services pods nodes
         update services/finalizers
         get,list,watch,create,update,delete endpointslices.discovery.k8s.io
-        create endpointslices.discovery.k8s.io/restricted
         {EVENTS}
     """,
     "endpointslicemirroring-controller": f"""
         {READ} services endpoints
         update services/finalizers endpoints/finalizers
         get,list,watch,create,update,delete endpointslices.discovery.k8s.io
-        create endpointslices.discovery.k8s.io/restricted
         {EVENTS}
     """,
     "ephemeral-volume-controller": f"""
@@ -91,7 +93,6 @@ CONTROLLER_ROLES: dict[str, str] = {
         get,list,watch,update,patch persistentvolumes
         update,patch persistentvolumeclaims/status
         {READ} persistentvolumeclaims
-        get services
         {EVENTS}
     """,
     "generic-garbage-collector": f"""
@@ -112,6 +113,11 @@ CONTROLLER_ROLES: dict[str, str] = {
         list,watch,create,delete,patch pods
         {EVENTS}
     """,
+    "kube-apiserver-serving-clustertrustbundle-publisher": f"""
+        attest signers.certificates.k8s.io names=kubernetes.io/kube-apiserver-serving
+        create,update,delete,list,watch clustertrustbundles.certificates.k8s.io
+        {EVENTS}
+    """,
     "legacy-service-account-token-cleaner": """
         get configmaps names=kube-apiserver-legacy-service-account-token-tracking
         patch,delete secrets
@@ -125,6 +131,7 @@ CONTROLLER_ROLES: dict[str, str] = {
         get,list,watch,update,delete,patch nodes
         patch,update nodes/status pods/status
         list,watch,get,delete pods
+        {READ} leases.coordination.k8s.io
         {EVENTS}
     """,
     "persistent-volume-binder": f"""
@@ -135,7 +142,6 @@ CONTROLLER_ROLES: dict[str, str] = {
         {READ} storageclasses.storage.k8s.io
         list,watch nodes
         watch events
-        get services
         {EVENTS}
     """,
     "pod-garbage-collector": f"""
@@ -150,12 +156,14 @@ CONTROLLER_ROLES: dict[str, str] = {
     """,
     "pvc-protection-controller": f"""
         get,list,watch,update persistentvolumeclaims
+        update persistentvolumeclaims/status
         {READ} pods
         {EVENTS}
     """,
     "replicaset-controller": f"""
-        get,list,watch,update replicasets.apps
+        get,list,watch,update replicasets.apps replicasets.extensions
         update replicasets.apps/status replicasets.apps/finalizers
+        update replicasets.extensions/status replicasets.extensions/finalizers
         list,watch,patch,create,delete pods
         {EVENTS}
     """,
@@ -169,7 +177,7 @@ CONTROLLER_ROLES: dict[str, str] = {
         {READ} pods
         update pods/finalizers
         get,list,watch,create,delete,update,patch resourceclaims.resource.k8s.io
-        update,patch resourceclaims.resource.k8s.io/status pods/status
+        update,patch resourceclaims.resource.k8s.io/status resourceclaims.resource.k8s.io/binding pods/status
         {EVENTS}
     """,
     "resourcequota-controller": f"""
@@ -213,6 +221,12 @@ CONTROLLER_ROLES: dict[str, str] = {
         get,create,list,watch,update,delete persistentvolumeclaims
         update pods/finalizers
         {EVENTS}
+    """,
+    "storage-version-migrator-controller": """
+        list,patch *.*
+        update storageversionmigrations.storagemigration.k8s.io/status
+        get customresourcedefinitions.apiextensions.k8s.io
+        patch customresourcedefinitions.apiextensions.k8s.io/status
     """,
     "ttl-after-finished-controller": f"""
         get,list,watch,delete jobs.batch

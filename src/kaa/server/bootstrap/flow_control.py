@@ -98,21 +98,6 @@ SUGGESTED_SCHEMAS = {
         [CONTROLLERS, SCHEDULER, _system_account("*")],
         {"resourceRules": [LEASES]},
     ),
-    # Ahead of workload-leader-election, which would else take what the controller writes.
-    "endpoint-controller": _schema(
-        "workload-high",
-        150,
-        "ByUser",
-        [CONTROLLERS, _system_account("endpoint-controller"), _system_account("endpointslicemirroring-controller")],
-        {"resourceRules": [_resources(ELECTION_VERBS, "", ["endpoints"])]},
-    ),
-    "workload-leader-election": _schema(
-        "leader-election",
-        200,
-        "ByUser",
-        [_system_account("*")],
-        {"resourceRules": [_resources(ELECTION_VERBS, "", ["endpoints", "configmaps"]), LEASES]},
-    ),
     "system-node-high": _schema(
         "node-high",
         400,

@@ -5,9 +5,9 @@ A role is lines of `verbs resources...`. A resource is written as kubectl does: 
 end restricts the line to objects of these names. A line whose resources are in several groups becomes one rule a
 group. `roles.py` and `controller_roles.py` hold the data.
 
-The names, rules and bindings are v1.37's, with two differences. The group `extensions`, which no server has any more,
-is left out. And the controllers' roles are also bound to the user `system:kube-controller-manager`: Kaa's controllers
-are one process with one credential, where upstream's use a service account each.
+The names, rules and bindings are v1.37's, with one difference: the controllers' roles are also bound to the user
+`system:kube-controller-manager`, for Kaa's controllers are one process with one credential, where upstream's use a
+service account each. `system:kaa-dns` is Kaa's own.
 """
 
 from collections.abc import Iterator

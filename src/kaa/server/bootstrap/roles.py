@@ -5,28 +5,38 @@ CONTROLLER_MANAGER = "system:kube-controller-manager"
 
 READ = "get,list,watch"
 WRITE = "create,delete,deletecollection,patch,update"
+LEADER_LOCKING = "get,watch,list,create,update leases.coordination.k8s.io leasecandidates.coordination.k8s.io"
 EVENTS = "create,patch,update events events.events.k8s.io"
 
 USER_WORKLOADS = """
-    {verbs} pods replicationcontrollers replicationcontrollers/scale serviceaccounts services endpoints
+    {verbs} pods replicationcontrollers replicationcontrollers/scale serviceaccounts services
     {verbs} persistentvolumeclaims configmaps
     {verbs} deployments.apps deployments.apps/scale replicasets.apps replicasets.apps/scale daemonsets.apps
     {verbs} statefulsets.apps statefulsets.apps/scale
     {verbs} horizontalpodautoscalers.autoscaling jobs.batch cronjobs.batch
     {verbs} poddisruptionbudgets.policy networkpolicies.networking.k8s.io ingresses.networking.k8s.io
+    {verbs} daemonsets.extensions deployments.extensions deployments.extensions/scale ingresses.extensions
+    {verbs} networkpolicies.extensions replicasets.extensions replicasets.extensions/scale
+    {verbs} replicationcontrollers.extensions/scale
 """
 """What people run in their namespaces: `edit` may write it, `view` read it."""
 
 CLUSTER_ROLES: dict[str, str] = {
     "cluster-admin": "* *.*\n * /*",
     "system:discovery": "get /livez /readyz /healthz /version /version/ /openapi /openapi/* /api /api/* /apis /apis/*",
-    "system:monitoring": "get /metrics /metrics/slis /livez /readyz /healthz /livez/* /readyz/* /healthz/*",
+    "system:monitoring": """
+        get /metrics /metrics/slis /livez /readyz /healthz /livez/* /readyz/* /healthz/* /flagz /statusz
+        get nodes/metrics
+    """,
     "system:basic-user": """
         create selfsubjectaccessreviews.authorization.k8s.io selfsubjectrulesreviews.authorization.k8s.io
         create selfsubjectreviews.authentication.k8s.io
     """,
     "system:public-info-viewer": "get /livez /readyz /healthz /version /version/",
-    "system:service-account-issuer-discovery": "get /.well-known/openid-configuration /openid/v1/jwks",
+    "system:service-account-issuer-discovery": (
+        "get /.well-known/openid-configuration /.well-known/openid-configuration/ /openid/v1/jwks /openid/v1/jwks/"
+    ),
+    "system:cluster-trust-bundle-discovery": f"{READ} clustertrustbundles.certificates.k8s.io",
     "system:aggregate-to-admin": f"""
         create localsubjectaccessreviews.authorization.k8s.io
         {READ},{WRITE} roles.{RBAC} rolebindings.{RBAC}
@@ -37,13 +47,13 @@ CLUSTER_ROLES: dict[str, str] = {
         {WRITE} pods/attach pods/exec pods/portforward pods/proxy secrets services/proxy
         impersonate serviceaccounts
         create pods/eviction serviceaccounts/token
-        {WRITE} deployments.apps/rollback events events.events.k8s.io
+        {WRITE} deployments.apps/rollback deployments.extensions/rollback events events.events.k8s.io
         get,create,list,watch,update,patch,delete,deletecollection leases.coordination.k8s.io
         {WRITE} resourceclaims.resource.k8s.io resourceclaimtemplates.resource.k8s.io
     """,
     "system:aggregate-to-view": USER_WORKLOADS.format(verbs=READ)
     + f"""
-        {READ} limitranges resourcequotas bindings events namespaces pods/log
+        {READ} limitranges resourcequotas bindings endpoints events events.events.k8s.io namespaces pods/log
         {READ} pods/status resourcequotas/status namespaces/status replicationcontrollers/status services/status
         {READ} persistentvolumeclaims/status controllerrevisions.apps endpointslices.discovery.k8s.io
         {READ} deployments.apps/status replicasets.apps/status daemonsets.apps/status statefulsets.apps/status
@@ -51,6 +61,8 @@ CLUSTER_ROLES: dict[str, str] = {
         {READ} poddisruptionbudgets.policy/status ingresses.networking.k8s.io/status
         {READ} resourceclaims.resource.k8s.io resourceclaims.resource.k8s.io/status
         {READ} resourceclaimtemplates.resource.k8s.io
+        {READ} daemonsets.extensions/status deployments.extensions/status ingresses.extensions/status
+        {READ} replicasets.extensions/status
     """,
     "system:node": f"""
         create tokenreviews.authentication.k8s.io
@@ -58,7 +70,8 @@ CLUSTER_ROLES: dict[str, str] = {
         {READ} services pods secrets configmaps
         create,get,list,watch,update,patch nodes
         update,patch nodes/status pods/status
-        create,update,patch events
+        {EVENTS}
+        get serviceaccounts
         create,delete pods
         create pods/eviction serviceaccounts/token
         get persistentvolumeclaims persistentvolumes endpoints
@@ -70,7 +83,7 @@ CLUSTER_ROLES: dict[str, str] = {
         get volumeattachments.storage.k8s.io
         {READ} csidrivers.storage.k8s.io runtimeclasses.node.k8s.io
         get resourceclaims.resource.k8s.io
-        deletecollection,get,list,watch,create,update,patch,delete resourceslices.resource.k8s.io
+        deletecollection resourceslices.resource.k8s.io
     """,
     "system:node-problem-detector": f"""
         get nodes
@@ -94,7 +107,7 @@ CLUSTER_ROLES: dict[str, str] = {
         create subjectaccessreviews.authorization.k8s.io
     """,
     "system:kube-aggregator": f"{READ} services endpoints",
-    "system:heapster": f"{READ} events pods nodes namespaces",
+    "system:heapster": f"{READ} events pods nodes namespaces deployments.extensions",
     CONTROLLER_MANAGER: f"""
         {EVENTS}
         create leases.coordination.k8s.io
@@ -113,19 +126,23 @@ CLUSTER_ROLES: dict[str, str] = {
         create leases.coordination.k8s.io
         get,update,list,watch leases.coordination.k8s.io names=kube-scheduler
         create leasecandidates.coordination.k8s.io
-        get,list,watch,update,delete,patch leasecandidates.coordination.k8s.io
+        get,list,watch,update,delete,deletecollection,patch leasecandidates.coordination.k8s.io
         {READ} nodes namespaces services replicationcontrollers persistentvolumeclaims persistentvolumes
         get,list,watch,delete pods
         create pods/binding bindings
         patch,update pods/status
+        update pods/finalizers
+        {READ} replicasets.extensions
         {READ} replicasets.apps statefulsets.apps poddisruptionbudgets.policy
         create tokenreviews.authentication.k8s.io
         create subjectaccessreviews.authorization.k8s.io
         {READ} csinodes.storage.k8s.io csidrivers.storage.k8s.io csistoragecapacities.storage.k8s.io
         {READ} volumeattachments.storage.k8s.io
         {READ} deviceclasses.resource.k8s.io resourceslices.resource.k8s.io
-        get,list,watch,update,patch resourceclaims.resource.k8s.io
-        update,patch resourceclaims.resource.k8s.io/status
+        {READ} devicetaintrules.resource.k8s.io
+        get,list,watch,create,delete,update,patch resourceclaims.resource.k8s.io
+        get,list,watch,update,patch resourceclaims.resource.k8s.io/status
+        update,patch resourceclaims.resource.k8s.io/binding
     """,
     "system:volume-scheduler": f"""
         get,list,watch,patch,update persistentvolumes persistentvolumeclaims
@@ -179,6 +196,7 @@ CLUSTER_ROLE_BINDINGS: dict[str, tuple[str, ...]] = {
     "system:basic-user": (AUTHENTICATED,),
     "system:public-info-viewer": (AUTHENTICATED, UNAUTHENTICATED),
     "system:service-account-issuer-discovery": ("group system:serviceaccounts",),
+    "system:cluster-trust-bundle-discovery": ("group system:serviceaccounts",),
     "system:node": (),  # nodes are the node authorizer's; the empty binding is upstream's too
     "system:node-proxier": ("user system:kube-proxy",),
     CONTROLLER_MANAGER: (f"user {CONTROLLER_MANAGER}",),
@@ -196,15 +214,8 @@ ROLES: dict[tuple[str, str], str] = {
     ("kube-system", "system:controller:bootstrap-signer"): f"{READ} secrets",
     ("kube-system", "system:controller:cloud-provider"): "create,get,list,watch configmaps",
     ("kube-system", "system:controller:token-cleaner"): f"get,list,watch,delete secrets\n{EVENTS}",
-    ("kube-system", "system::leader-locking-kube-controller-manager"): """
-        watch configmaps
-        get,update configmaps names=kube-controller-manager
-        get,watch,list,create,update leases.coordination.k8s.io
-    """,
-    ("kube-system", "system::leader-locking-kube-scheduler"): """
-        watch configmaps
-        get,update configmaps names=kube-scheduler
-    """,
+    ("kube-system", "system::leader-locking-kube-controller-manager"): LEADER_LOCKING,
+    ("kube-system", "system::leader-locking-kube-scheduler"): LEADER_LOCKING,
     ("kube-public", "system:controller:bootstrap-signer"): f"""
         {READ} configmaps
         update configmaps names=cluster-info

@@ -74,13 +74,13 @@ class SlowWatches:
     each_its_own: bool = False
     lags: dict["WatchStream", float] = field(default_factory=dict)
 
-    def delay(self, stream: "WatchStream", random: Random) -> float:
+    def delay(self, stream: "WatchStream", rng: Random) -> float:
         if self.plural not in ("", stream.plural):
             return 0.0
         if not self.each_its_own:
-            return random.uniform(self.least_seconds, self.most_seconds)
+            return rng.uniform(self.least_seconds, self.most_seconds)
         if stream not in self.lags:
-            self.lags[stream] = random.uniform(self.least_seconds, self.most_seconds)
+            self.lags[stream] = rng.uniform(self.least_seconds, self.most_seconds)
         return self.lags[stream]
 
 
@@ -91,9 +91,9 @@ class RepeatedEvents:
     fraction: float
     plural: str = ""
 
-    def repeat(self, chunk: bytes, random: Random) -> bytes:
+    def repeat(self, chunk: bytes, rng: Random) -> bytes:
         lines = chunk.splitlines(keepends=True)
-        return b"".join(line * 2 if random.random() < self.fraction else line for line in lines)
+        return b"".join(line * 2 if rng.random() < self.fraction else line for line in lines)
 
 
 Rule = FailedWrites | SlowWatches | RepeatedEvents

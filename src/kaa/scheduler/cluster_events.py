@@ -24,6 +24,7 @@ class ClusterEvent(Enum):
     POD_CHANGED = auto()  # a bound pod has other labels, or requests less
     POD_GONE = auto()
     NAMESPACE_CHANGED = auto()
+    PLUGIN_CHANGED = auto()  # its file was loaded again
 
 
 Concern: TypeAlias = ClusterEvent | str

@@ -9,22 +9,25 @@ import logging
 from collections.abc import Awaitable, Sequence
 
 from kaa.api.errors import APIError
-from kaa.api.objects import uid_of
+from kaa.api.objects import Object, uid_of
 from kaa.client.events import EventRecorder
 from kaa.client.rest import Client
 from kaa.client.transport import TransportError
 from kaa.client.view import Informers
+from kaa.lib.backoff import Backoff
 from kaa.lib.clock import Clock, rfc3339
 from kaa.scheduler import placing
 from kaa.scheduler.answers import Remembered
+from kaa.scheduler.cluster_events import ClusterEvent, Event
 from kaa.scheduler.decision import Decision, Failed, Placed, Unschedulable, decide
 from kaa.scheduler.decision_log import DecisionLog
 from kaa.scheduler.framework import Context, Placement, Plugin, Profile
 from kaa.scheduler.permits import Permits, Waiter
 from kaa.scheduler.placing import Stopped
+from kaa.scheduler.plugin_files import News, PluginFile, follow
 from kaa.scheduler.plugins import PLUGINS
 from kaa.scheduler.pod_info import PodInfo
-from kaa.scheduler.queue import SchedulingQueue
+from kaa.scheduler.queue import BACKOFF, SchedulingQueue
 from kaa.scheduler.reporting import SCHEDULER_ERROR, UNSCHEDULABLE, reference, unscheduled_condition
 from kaa.scheduler.snapshot import Snapshot
 from kaa.scheduler.tracker import DEFAULT_NAME, Tracker
@@ -35,12 +38,28 @@ COMPONENT = "default-scheduler"
 BINDINGS_AT_ONCE = 64
 """Pods on their way and reports under way; each is a round trip or more that the next decision need not wait for."""
 
+LEASE: Object = {
+    "apiVersion": "coordination.k8s.io/v1",
+    "kind": "Lease",
+    "metadata": {"name": "kube-scheduler", "namespace": "kube-system"},
+}
+
 DEFAULT_PROFILE = Profile(DEFAULT_NAME, PLUGINS)
 
 
 class Scheduler:
-    def __init__(self, client: Client, clock: Clock, *, profiles: Sequence[Profile] = (DEFAULT_PROFILE,)) -> None:
+    def __init__(
+        self,
+        client: Client,
+        clock: Clock,
+        *,
+        profiles: Sequence[Profile] = (DEFAULT_PROFILE,),
+        backoff: Backoff = BACKOFF,
+        files: Sequence[PluginFile] = (),
+    ) -> None:
+        """`files` are those of the profiles' plugins that are to follow their files."""
         self.decisions = DecisionLog()
+        self._files = files
         self._client = client
         self._clock = clock
         self._profiles = {profile.name: profile for profile in profiles}
@@ -50,7 +69,7 @@ class Scheduler:
         self._context = Context(client, clock, self._informers.view, self._recorder, self._permits)
         self.snapshot = Snapshot(self._informers.view)
         hints = {plugin.name: plugin.helped_by for profile in profiles for plugin in profile.plugins}
-        self.queue = SchedulingQueue(clock, hints, gate=self._gate)
+        self.queue = SchedulingQueue(clock, hints, gate=self._gate, backoff=backoff)
         self._tracker = Tracker(self.snapshot, self.queue, self._permits, self._profiles)
         self._answers = Remembered()
         self._writes = asyncio.Semaphore(BINDINGS_AT_ONCE)
@@ -69,9 +88,16 @@ class Scheduler:
                 tasks.create_task(self._informers.run())
                 # Before all is known, a full node looks empty.
                 await self._informers.wait_synced()
+                tasks.create_task(follow(self._files, self._clock, self._plugin_changed))
                 await self._schedule(tasks)
         finally:
             self.queue.close()
+
+    def _plugin_changed(self, news: News) -> None:
+        """What it rejected before it may have now. People look for such news where leaders are told of."""
+        kind, reason = ("Normal", "PluginLoaded") if news.is_good else ("Warning", "PluginNotLoaded")
+        self._recorder.record(LEASE, kind, reason, news.text)
+        self.queue.moved(Event(ClusterEvent.PLUGIN_CHANGED))
 
     def _gate(self, pod: PodInfo) -> str | None:
         """The plugin that does not let the pod be tried yet."""

@@ -28,6 +28,11 @@ def available_of(rs: Object) -> int:
     return available
 
 
+def staying_of(rs: Object) -> int:
+    """Available replicas that stay: a set that has been told to shrink counts those that go until it gets to it."""
+    return min(size_of(rs), available_of(rs))
+
+
 def is_rolling(deployment: Object) -> bool:
     strategy = deployment["spec"].get("strategy") or {}
     return bool(strategy.get("type", "RollingUpdate") == "RollingUpdate")
@@ -77,7 +82,7 @@ def roll_new(deployment: Object, new: Object, old: Sequence[Object]) -> Scale:
 def roll_old(deployment: Object, new: Object, old: Sequence[Object]) -> Scale:
     """Unhealthy replicas first, they serve nobody; then as many healthy ones as may be missing; oldest set first."""
     minimum = size_of(deployment) - bounds(deployment)[1]
-    unavailable_new = size_of(new) - available_of(new)
+    unavailable_new = size_of(new) - staying_of(new)
     budget = sum(map(size_of, [*old, new])) - minimum - unavailable_new
     if budget <= 0:
         return {}
@@ -86,7 +91,7 @@ def roll_old(deployment: Object, new: Object, old: Sequence[Object]) -> Scale:
         unhealthy = min(max(0, size_of(rs) - available_of(rs)), budget)
         sizes[name_of(rs)] -= unhealthy
         budget -= unhealthy
-    healthy_surplus = sum(map(available_of, [*old, new])) - minimum
+    healthy_surplus = sum(map(staying_of, [*old, new])) - minimum
     for rs in by_age(old):
         fewer = min(sizes[name_of(rs)], max(0, healthy_surplus))
         sizes[name_of(rs)] -= fewer

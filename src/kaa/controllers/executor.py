@@ -148,8 +148,8 @@ class Executor:
         try:
             await self._announced(action.announcement, obj, request)
         except APIError as error:
-            # Conflict: another object has the name now, so this one is gone.
-            if error.reason not in ("NotFound", "Conflict"):
+            # Conflict does not tell that another object has the name by now: the write may just have been overtaken.
+            if error.reason != "NotFound":
                 raise
         effects.deleted(obj)
 

@@ -94,3 +94,77 @@ async def deletion(c: AsyncCluster) -> None:
     await c.run_for(3)
     await c.delete("deployment", "two", propagation="Background")
     await c.run_for(60)
+
+
+@scenario(nodes=2)
+async def quota(c: AsyncCluster) -> None:
+    """More pods are wanted than a quota allows; later it allows them."""
+    hard = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "few"}, "spec": {"hard": {"pods": "3"}}}
+    await c.apply(hard)
+    await c.wait("resourcequota", "few", "jsonpath={.status.hard.pods}=3")
+    c.faults.random(rate=1 / 5, names="kube-*", for_=40)
+    await c.apply(workload("Deployment", "many", pod_template("many"), replicas=5))
+    await c.apply(job("batch", pod_template("batch", exit_after="2s"), completions=3, parallelism=3))
+    await c.run_for(30)
+    await c.apply({**hard, "spec": {"hard": {"pods": "9"}}})
+    await c.run_for(20)
+
+
+@scenario(nodes=3, invariants=(*STANDARD, *UNAMBIGUOUS))
+async def daemons(c: AsyncCluster) -> None:
+    """A DaemonSet is updated while nodes are cut off and come back, and one is taken away for good."""
+    await c.apply(workload("DaemonSet", "agent", pod_template("agent")))
+    await c.run_for(10)
+    c.faults.random(rate=1 / 6, kinds=KNOWN_OUTCOME, names="kube-*", for_=60)
+    c.faults.partition("node/node-1", after=5, for_=70)
+    await c.apply(workload("DaemonSet", "agent", pod_template("agent", "web:2")))
+    await c.run_for(30)
+    c.faults.crash("node/node-3")
+    await c.delete("node", "node-3")
+    await c.run_for(120)
+
+
+@scenario(nodes=2)
+async def scheduling(c: AsyncCluster) -> None:
+    """More pods than there is room for are made and deleted while the scheduler dies, again and again."""
+    template = pod_template("big")
+    template["spec"]["containers"][0]["resources"] = {"requests": {"cpu": "3"}}
+    await c.apply(workload("Deployment", "big", template, replicas=8))
+    for _ in range(6):
+        c.faults.crash("kube-scheduler", for_=c.faults.chance.uniform(0.01, 2))
+        await c.run_for(c.faults.chance.uniform(0.05, 3))
+        for pod in c.faults.chance.sample(await c.list("pod", namespace="default"), 2):
+            await c.delete("pod", pod["metadata"]["name"])
+    c.faults.random(rate=1 / 4, names="kube-scheduler", for_=30)
+    await c.run_for(30)
+    await c.apply(workload("Deployment", "big", template, replicas=4))
+
+
+@scenario(nodes=2)
+async def lost_node(c: AsyncCluster) -> None:
+    """A node is cut off for so long that its pods are moved, and then comes back."""
+    await c.apply(workload("Deployment", "web", pod_template("web"), replicas=4))
+    await c.apply(workload("StatefulSet", "db", pod_template("db"), replicas=2, serviceName="db"))
+    await c.run_for(10)
+    c.faults.partition("node/node-1", for_=c.faults.chance.uniform(300, 450))
+    c.faults.random(rate=1 / 40, names="kube-*", for_=400)
+    await c.run_for(500)
+
+
+@scenario(nodes=1)
+async def cron_jobs(c: AsyncCluster) -> None:
+    """CronJobs of each policy, whose Jobs take longer than a minute, or shorter."""
+    for policy, seconds in (("Forbid", 70), ("Replace", 70), ("Allow", 20)):
+        template = pod_template(policy.lower(), exit_after=f"{seconds}s")
+        spec = {
+            "schedule": "* * * * *",
+            "concurrencyPolicy": policy,
+            "jobTemplate": {"spec": job("", template)["spec"]},
+        }
+        metadata = {"name": policy.lower()}
+        await c.apply({"apiVersion": "batch/v1", "kind": "CronJob", "metadata": metadata, "spec": spec})
+    c.faults.random(rate=1 / 15, names="kube-*", for_=240)
+    await c.run_for(290)
+    for policy in ("forbid", "replace", "allow"):
+        await c.client.patch("CronJob", policy, {"spec": {"suspend": True}}, "default")
+    await c.run_for(100)

@@ -10,9 +10,9 @@
 
     explore(rolling_update, range(500))
 
-A history ends when the scenario's function returns: then the faults are healed, the cluster comes to rest, and the
-invariants of the end are judged. The first history that goes wrong is raised as `Violated`, with its seed and the
-command that plays it again, change by change:
+A history ends when the scenario's function returns: then the faults are healed, and the cluster has time to come to
+rest as the invariants of the end want it. The first history that goes wrong is raised as `Violated`, with its seed and
+the command that plays it again, change by change:
 
     python -m kaa.cluster.simulation.exploration tests.scenarios:rolling_update --seed 17
 """
@@ -27,6 +27,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from itertools import islice
 from typing import Any
 
@@ -141,8 +142,14 @@ async def _to_the_end(scenario: Scenario, cluster: AsyncCluster, monitor: Monito
     async with asyncio.timeout(HISTORY_SECONDS):
         await scenario.run(cluster)
         cluster.faults.heal()
-        await cluster.settle(quiet=REST_SECONDS, timeout=RECOVERY_SECONDS)
-    monitor.end(cluster.world.history, cluster.now)
+        given_up = cluster.now + timedelta(seconds=RECOVERY_SECONDS)
+        while True:
+            await cluster.settle(quiet=REST_SECONDS)
+            missing = monitor.at_rest(cluster.world.history.revision, cluster.now)
+            if not missing or cluster.now > given_up:
+                break
+            await cluster.run_for(REST_SECONDS)  # somebody backs off for longer
+    monitor.report(missing)
 
 
 async def _problem(working: "asyncio.Task[None]", monitor: Monitor) -> str:

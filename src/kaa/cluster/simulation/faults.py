@@ -47,7 +47,8 @@ class Faults:
     def __init__(self, world: World) -> None:
         self.log: list[Fault] = []
         self._world = world
-        self._random = Random(f"{world.seed}/faults")
+        self.chance = Random(f"{world.seed}/faults")
+        """What `random` draws from; scenarios draw from it what they leave to chance."""
         self._loop = asyncio.get_running_loop()
         self._tasks: dict[asyncio.Task[None], None] = {}
 
@@ -182,12 +183,12 @@ class Faults:
         await clock.sleep(after)
         end = None if for_ is None else clock.monotonic() + for_
         while True:
-            await clock.sleep(self._random.expovariate(rate))
+            await clock.sleep(self.chance.expovariate(rate))
             if end is not None and clock.monotonic() >= end:
                 return
             candidates = [name for name in self._world.links if fnmatchcase(name, names)]
             if candidates:
-                KINDS[self._random.choice(kinds)](self, self._random.choice(candidates), self._random)
+                KINDS[self.chance.choice(kinds)](self, self.chance.choice(candidates), self.chance)
 
     # The end
 
@@ -314,23 +315,23 @@ class Faults:
                 del link.rules[rule]
 
 
-def _draw_errors(faults: Faults, name: str, random: Random) -> None:
-    reason = random.choice(("InternalError", "ServiceUnavailable", "TooManyRequests"))
-    faults.fail_writes(name, fraction=random.uniform(0.1, 0.9), reason=reason, for_=random.uniform(1, 20))
+def _draw_errors(faults: Faults, name: str, rng: Random) -> None:
+    reason = rng.choice(("InternalError", "ServiceUnavailable", "TooManyRequests"))
+    faults.fail_writes(name, fraction=rng.uniform(0.1, 0.9), reason=reason, for_=rng.uniform(1, 20))
 
 
 KINDS: dict[str, Callable[[Faults, str, Random], None]] = {
-    "crash": lambda faults, name, random: faults.crash(name, for_=random.uniform(0.1, 30)),
-    "pause": lambda faults, name, random: faults.pause(name, for_=random.uniform(0.1, 30)),
-    "partition": lambda faults, name, random: faults.partition(name, for_=random.uniform(1, 90)),
-    "drop": lambda faults, name, random: faults.drop_watches(name, expired=random.random() < 0.5),
-    "delay": lambda faults, name, random: faults.delay_watches(name, for_=random.uniform(1, 30)),
-    "duplicate": lambda faults, name, random: faults.duplicate_watches(name, for_=random.uniform(1, 30)),
-    "reorder": lambda faults, name, random: faults.reorder_watches(name, for_=random.uniform(1, 30)),
-    "conflict": lambda faults, name, random: faults.fail_writes(
-        name, fraction=random.uniform(0.1, 0.9), for_=random.uniform(1, 20)
+    "crash": lambda faults, name, rng: faults.crash(name, for_=rng.uniform(0.1, 30)),
+    "pause": lambda faults, name, rng: faults.pause(name, for_=rng.uniform(0.1, 30)),
+    "partition": lambda faults, name, rng: faults.partition(name, for_=rng.uniform(1, 90)),
+    "drop": lambda faults, name, rng: faults.drop_watches(name, expired=rng.random() < 0.5),
+    "delay": lambda faults, name, rng: faults.delay_watches(name, for_=rng.uniform(1, 30)),
+    "duplicate": lambda faults, name, rng: faults.duplicate_watches(name, for_=rng.uniform(1, 30)),
+    "reorder": lambda faults, name, rng: faults.reorder_watches(name, for_=rng.uniform(1, 30)),
+    "conflict": lambda faults, name, rng: faults.fail_writes(
+        name, fraction=rng.uniform(0.1, 0.9), for_=rng.uniform(1, 20)
     ),
     "error": _draw_errors,
-    "skew": lambda faults, name, random: faults.skew(name, random.uniform(-5, 5), for_=random.uniform(1, 60)),
+    "skew": lambda faults, name, rng: faults.skew(name, rng.uniform(-5, 5), for_=rng.uniform(1, 60)),
 }
 """The kinds of faults that `random` draws, each with how hard and how long it is at random."""

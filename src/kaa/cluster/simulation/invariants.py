@@ -191,17 +191,16 @@ class Monitor:
         old = self._objects.replace(prefix, (namespace, name), new)
         moment = Moment(self._objects, step.time, old, new)
         for row in self._by_prefix.get(prefix, ()):
-            self._judge(row, moment, step.revision)
+            self.report(Violation(row.name, step.revision, step.time, text) for text in row.check(moment))
 
-    def end(self, history: History, now: datetime) -> None:
-        """The cluster has come to rest: judges what must be so then."""
+    def at_rest(self, revision: int, now: datetime) -> list[Violation]:
+        """What is not, now, as it must be once nothing more happens."""
         moment = Moment(self._objects, now)
-        for row in self.invariants:
-            if not row.kinds:
-                self._judge(row, moment, history.revision)
+        rows = [row for row in self.invariants if not row.kinds]
+        return [Violation(row.name, revision, now, text) for row in rows for text in row.check(moment)]
 
-    def _judge(self, row: Invariant, moment: Moment, revision: int) -> None:
-        for text in row.check(moment):
+    def report(self, violations: Iterable[Violation]) -> None:
+        for violation in violations:
             if len(self.violations) < MAX_VIOLATIONS:
-                self.violations.append(Violation(row.name, revision, moment.now, text))
+                self.violations.append(violation)
             self.violated.set()

@@ -2,6 +2,7 @@
 
 from kaa.api import defaults, printing, validation
 from kaa.api.resource import STATUS, GroupVersion, Resource, Subresource
+from kaa.api.validation.names import path_segment
 
 APPROVAL = Subresource("approval")
 
@@ -24,6 +25,9 @@ V1 = GroupVersion(
         Resource(
             kind="ClusterTrustBundle",
             columns=printing.policy.CLUSTER_TRUST_BUNDLE,
+            name_rule=path_segment,
+            validate=validation.trust_bundles.validate_trust_bundle,
+            validate_update=validation.trust_bundles.validate_trust_bundle_update,
             namespaced=False,
             selectable_fields=("spec.signerName",),
             has_generation=False,

@@ -8,10 +8,29 @@ are not judged again: a rule that has become stricter must not stop a status upd
 from kaa.api.errors import FieldError
 from kaa.api.objects import Object
 from kaa.api.resource import Resource
-from kaa.api.validation import cluster, events, flow_control, network, pods, storage, workloads
+from kaa.api.validation import (
+    cluster,
+    events,
+    flow_control,
+    network,
+    pods,
+    storage,
+    trust_bundles,
+    workloads,
+)
 from kaa.api.validation.metadata import validate_metadata
 
-__all__ = ["cluster", "events", "flow_control", "network", "pods", "storage", "validate", "workloads"]
+__all__ = [
+    "cluster",
+    "events",
+    "flow_control",
+    "network",
+    "pods",
+    "storage",
+    "trust_bundles",
+    "validate",
+    "workloads",
+]
 
 ASIDE = ("metadata", "status")
 

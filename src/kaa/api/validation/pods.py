@@ -23,6 +23,7 @@ from kaa.api.validation.containers import (
 from kaa.api.validation.fields import duplicate, forbidden, invalid, not_supported, required
 from kaa.api.validation.metadata import check_labels, check_selector
 from kaa.api.validation.names import dns_label, dns_subdomain, ip_address, qualified_name, sysctl_name
+from kaa.api.validation.projections import POD_CERTIFICATE, TRUST_BUNDLE
 from kaa.api.validation.walker import (
     REQUIRED,
     Errors,
@@ -100,6 +101,8 @@ VOLUME = {
             "configMap": {"name": REQUIRED, "items[]": KEY_TO_PATH},
             "downwardAPI": {"items[]": DOWNWARD_ITEM},
             "serviceAccountToken": {"path": (REQUIRED, local_path), "expirationSeconds": in_range(600, 2**32)},
+            "clusterTrustBundle": TRUST_BUNDLE,
+            "podCertificate": POD_CERTIFICATE,
         },
     },
     "nfs": {"server": REQUIRED, "path": REQUIRED},

@@ -18,6 +18,7 @@ from kaa.kubelet.environment import ConfigError, Objects
 from kaa.kubelet.expansion import expand
 from kaa.kubelet.field_ref import PodFacts
 from kaa.kubelet.volumes import VOLUMES
+from kaa.kubelet.volumes.pod_certificates import PodCertificates
 from kaa.kubelet.volumes.tokens import TokenSource
 from kaa.kubelet.volumes.volume import Mounts, Request, VolumeFault
 from kaa.lib import mounts as mount_calls
@@ -56,6 +57,7 @@ class VolumeManager:
         self._clock = clock
         self._node_files = node_files
         self._tokens = TokenSource(client, clock)
+        self._certificates = PodCertificates(client, clock)
 
     def pod_directory(self, uid: str) -> Path:
         return self._root / "pods" / uid
@@ -89,6 +91,7 @@ class VolumeManager:
             objects=self._objects,
             client=self._client,
             tokens=self._tokens,
+            certificates=self._certificates,
             mounts=self._mounts,
             clock=self._clock,
             node_files=self._node_files,
@@ -98,6 +101,7 @@ class VolumeManager:
     def unmount(self, uid: str) -> None:
         """Takes away all that the pod has on this node. Twice is once."""
         self._tokens.forget(uid)
+        self._certificates.forget(uid)
         directory = self.pod_directory(uid)
         if directory.exists():
             self._mounts.detach_below(directory)

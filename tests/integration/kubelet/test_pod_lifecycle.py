@@ -3,8 +3,15 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from kaa.api.errors import APIError
 from kaa.api.objects import Object, condition
@@ -16,7 +23,8 @@ from kaa.cri.simulated import SimulatedRuntime
 from kaa.cri.simulated_behaviour import Behaviour
 from kaa.kubelet.loop import Kubelet
 from kaa.kubelet.options import KubeletOptions
-from kaa.lib.clock import VirtualClock, VirtualEventLoop
+from kaa.lib import pem
+from kaa.lib.clock import VirtualClock, VirtualEventLoop, rfc3339
 from kaa.server.app import APIServer
 from kaa.server.inprocess import InProcessTransport
 from kaa.server.request import User
@@ -471,3 +479,104 @@ async def test_a_running_pod_is_resized_when_there_is_room(bench: Bench) -> None
         assert pod["status"]["containerStatuses"][0]["restartCount"] == 0
     told = [request["linux"] for call, request in bench.calls if call == "update_container_resources"]
     assert [linux["cpu_shares"] for linux in told] == [614, 1536]
+
+
+async def answer_certificate_requests(bench: Bench) -> None:
+    """A signer that gives everybody a certificate which should be renewed after an hour. Until cancelled."""
+    while True:
+        for request in (await bench.client.list("PodCertificateRequest")).items:
+            if not request.get("status"):
+                now = bench.clock.now()
+                status = {
+                    "certificateChain": f"chain {request['metadata']['name']}\n",
+                    "notBefore": rfc3339(now),
+                    "beginRefreshAt": rfc3339(now + timedelta(hours=1)),
+                    "notAfter": rfc3339(now + timedelta(hours=2)),
+                }
+                await bench.client.update_status({**request, "status": status})
+        await bench.clock.sleep(1)
+
+
+@in_virtual_time
+async def test_a_pod_is_given_a_certificate_of_its_own(bench: Bench) -> None:
+    """The key is made here and asked for once; when it is due, another takes its place."""
+    signer = asyncio.create_task(answer_certificate_requests(bench))
+    account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default"}}
+    await bench.client.create(account, "default")
+    source = {"signerName": "example.com/a", "keyType": "ED25519", "credentialBundlePath": "pair.pem"}
+    volumes = [{"name": "v", "projected": {"sources": [{"podCertificate": source}]}}]
+    mounts = [{"name": "v", "mountPath": "/v"}]
+    async with bench.kubelet() as kubelet:
+        containers = [{"name": "a", "image": "app:1", "volumeMounts": mounts}]
+        pod = await bench.create(volumes=volumes, containers=containers, serviceAccountName="default")
+        await bench.until(is_ready)
+        directory = bench.root / "pods" / pod["metadata"]["uid"] / "volumes/kubernetes.io~projected/v"
+        first = (directory / "pair.pem").read_text()
+        (request,) = (await bench.client.list("PodCertificateRequest", "default")).items
+        assert request["spec"]["podUID"] == pod["metadata"]["uid"]
+        assert first.startswith("-----BEGIN PRIVATE KEY-----")
+        assert first.endswith(f"chain {request['metadata']['name']}\n")
+        await bench.clock.sleep(2400)
+        assert (directory / "pair.pem").read_text() == first
+        await bench.clock.sleep(2400)
+        assert (directory / "pair.pem").read_text() != first
+        assert len((await bench.client.list("PodCertificateRequest", "default")).items) == 2
+        assert kubelet.workers
+    signer.cancel()
+    await asyncio.gather(signer, return_exceptions=True)
+
+
+async def trust(bench: Bench, name: str, signer: str, *names: str) -> None:
+    """A bundle of authorities with these names, and the label `name`."""
+    text = "about us\n".join(authority(each) for each in names)
+    spec = {"trustBundle": text} | ({"signerName": signer} if signer else {})
+    metadata = {"name": f"{signer.replace('/', ':')}:{name}" if signer else name, "labels": {"name": name}}
+    bundle = {"apiVersion": "certificates.k8s.io/v1", "kind": "ClusterTrustBundle"}
+    await bench.client.create({**bundle, "metadata": metadata, "spec": spec})
+
+
+@in_virtual_time
+async def test_trust_bundles_are_one_file(bench: Bench) -> None:
+    """By name, or those of a signer that a selector takes, each certificate once; a pod waits for a missing one."""
+    await trust(bench, "own", "", "a", "b")
+    await trust(bench, "one", "example.com/x", "b", "c")
+    await trust(bench, "two", "example.com/x", "c", "d")
+    await trust(bench, "one", "example.com/y", "e")
+    by_signer = {"signerName": "example.com/x"}
+    sources = [
+        {"name": "own", "path": "own"},
+        {**by_signer, "labelSelector": {}, "path": "all"},
+        {**by_signer, "labelSelector": {"matchLabels": {"name": "two"}}, "path": "two"},
+        {**by_signer, "optional": True, "path": "none"},
+    ]
+    volumes = [{"name": "v", "projected": {"sources": [{"clusterTrustBundle": source} for source in sources]}}]
+    containers = [{"name": "a", "image": "app:1", "volumeMounts": [{"name": "v", "mountPath": "/v"}]}]
+    missing = [{"name": "v", "projected": {"sources": [{"clusterTrustBundle": {"name": "late", "path": "p"}}]}}]
+    async with bench.kubelet():
+        pod = await bench.create(volumes=volumes, containers=containers)
+        await bench.create("waiting", volumes=missing, containers=containers)
+        await bench.until(is_ready)
+        directory = bench.root / "pods" / pod["metadata"]["uid"] / "volumes/kubernetes.io~projected/v"
+        found = {source["path"]: anchors((directory / source["path"]).read_text()) for source in sources}
+        assert found == {"own": {"a", "b"}, "all": {"b", "c", "d"}, "two": {"c", "d"}, "none": set()}
+        assert not is_ready(await bench.pod("waiting"))
+        assert any('clustertrustbundle "late" not found' in message for _, message in await bench.events())
+        await trust(bench, "late", "", "f")
+        await bench.until(is_ready, "waiting")
+
+
+@cache
+def authority(name: str) -> str:
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    now = datetime(2030, 1, 1, tzinfo=UTC)
+    builder = x509.CertificateBuilder(subject, subject, key.public_key(), 1, now, now + timedelta(days=1))
+    builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+    return builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM).decode()
+
+
+def anchors(text: str) -> set[str]:
+    """The names in a file, each of which is there once."""
+    found = [x509.load_der_x509_certificate(block.data).subject.rdns[0].rfc4514_string() for block in pem.blocks(text)]
+    assert len(set(found)) == len(found)
+    return {name.removeprefix("CN=") for name in found}

@@ -25,6 +25,19 @@ class Tokens(Protocol):
     async def token(self, pod: Object, audience: str, expiration_seconds: int) -> str: ...
 
 
+class Credentials(Protocol):
+    """A private key and its certificates, in PEM."""
+
+    @property
+    def key(self) -> str: ...
+    @property
+    def chain(self) -> str: ...
+
+
+class Certificates(Protocol):
+    async def credentials(self, request: "Request", source: Object, number: int) -> Credentials: ...
+
+
 class Mounts(Protocol):
     """The mount table, as far as volumes need it."""
 
@@ -49,6 +62,7 @@ class Request:
     objects: Objects
     client: Client
     tokens: Tokens
+    certificates: Certificates
     mounts: Mounts
     clock: Clock
     node_files: Path = Path("/")

@@ -1,13 +1,16 @@
 """What `kubectl explain` says of a type and its fields: upstream's own sentences, which are not part of Kaa.
 
-They are read from the docstrings of the package `lightkube-models` when it is installed, a module when first asked for;
-without it there are no descriptions.
+They are read from the docstrings of the package `lightkube-models` when it is installed, a file when first asked for;
+without it there are no descriptions. The file is read, not imported: on its own, without the client it is made for, the
+package cannot be, and its classes would only take memory.
 """
 
-import importlib
 import re
 from functools import lru_cache
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
 
+_CLASS = re.compile(r'^class (\w+)\(.*?\):\n\s*r?"""(.*?)"""', re.MULTILINE | re.DOTALL)
 _PARAMETERS = "**parameters**"
 _FIELD = re.compile(r"^\s*\* \*\*(\w+)\*\* ``.*?``(?: - )?", re.MULTILINE)
 _MODULES = {"resource": "resource", "intstr": "util_intstr", "runtime": "runtime", "version": "version"}
@@ -18,15 +21,21 @@ def describe(name: str) -> tuple[str, dict[str, str]]:
     """The description of a type (`core.v1.Pod`), and of each of its fields by name; empty where unknown."""
     package, _, type_name = name.rpartition(".")
     module_name = _MODULES.get(package, package.replace(".", "_"))
-    try:
-        module = importlib.import_module(f"lightkube.models.{module_name}")
-    except ImportError:
-        return "", {}
-    documentation = getattr(getattr(module, type_name, None), "__doc__", None) or ""
+    documentation = _docstrings(module_name).get(type_name, "")
     description, _, parameters = documentation.partition(_PARAMETERS)
     pieces = _FIELD.split(parameters)[1:]
     fields = {_json_name(field): _flowed(text) for field, text in zip(pieces[::2], pieces[1::2], strict=True)}
     return _flowed(description), fields
+
+
+@lru_cache(maxsize=4)
+def _docstrings(module_name: str) -> dict[str, str]:
+    """By class."""
+    try:
+        path = Path(str(distribution("lightkube-models").locate_file(f"lightkube/models/{module_name}.py")))
+    except PackageNotFoundError:
+        return {}
+    return dict(_CLASS.findall(path.read_text())) if path.exists() else {}
 
 
 def _json_name(python_name: str) -> str:

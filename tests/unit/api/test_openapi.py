@@ -1,6 +1,8 @@
 """OpenAPI v3: complete in itself, agreeing with discovery, and what kubectl looks for is there."""
 
 import re
+import subprocess
+import sys
 from dataclasses import replace
 from typing import Any
 
@@ -62,6 +64,13 @@ def test_descriptions_come_from_outside() -> None:
     assert port["description"].startswith("Number of port to expose on the pod's IP address.")
     assert "\n" not in port["description"]
     assert describe("no.v1.Such") == ("", {})
+
+
+def test_descriptions_need_no_other_package() -> None:
+    """The package with the descriptions cannot be imported without the client that it is a part of, so it is not."""
+    program = "import sys; from kaa.api.descriptions import describe; assert describe('core.v1.Pod')[0]"
+    check = "assert not any(name.startswith('lightkube') for name in sys.modules)"
+    subprocess.run([sys.executable, "-c", f"{program}; {check}"], check=True, timeout=60)
 
 
 def test_custom_kinds() -> None:

@@ -9,7 +9,7 @@ from bench.scheduler_workloads import INIT, MEASURED, PRIORITIES, Workload
 from kaa.api.objects import Object
 from kaa.lib.clock import WallClock
 from kaa.scheduler.answers import Remembered
-from kaa.scheduler.decision import Placed, decide
+from kaa.scheduler.decision import Placed, Unschedulable, decide
 from kaa.scheduler.loop import DEFAULT_PROFILE
 from kaa.scheduler.pod_info import PodInfo, pod_info
 from kaa.scheduler.queue import SchedulingQueue
@@ -61,6 +61,10 @@ def measure(workload: Workload) -> Decided:
     while (pod := queue.pop()) is not None:
         start = time.perf_counter()
         decision = decide(pod, snapshot, DEFAULT_PROFILE.plugins, rng, answers)
+        if isinstance(decision, Unschedulable) and decision.nomination.node_name:
+            for victim in decision.nomination.victims:
+                snapshot.remove_pod(victim.key)
+            decision = decide(pod, snapshot, DEFAULT_PROFILE.plugins, rng, answers)
         if isinstance(decision, Placed):
             snapshot.add_pod(pod, decision.node_name)
         queue.done(pod.key)

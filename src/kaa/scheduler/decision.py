@@ -10,7 +10,7 @@ A plugin that raises or answers nonsense spoils the decision for this one pod: i
 
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 import numpy as np
@@ -73,7 +73,8 @@ def decide(
     pod: PodInfo, snapshot: Snapshot, plugins: Sequence[Plugin], rng: random.Random, answers: Answers = FRESH
 ) -> Decision:
     try:
-        trace = filtered(pod, snapshot, plugins, answers)
+        look = filtered_beside_nominated if snapshot.nominated else filtered
+        trace = look(pod, snapshot, plugins, answers)
         if np.count_nonzero(trace.feasible):
             return Placed(snapshot.names[best_row(pod, snapshot, plugins, trace, rng, answers)], trace)
         nomination = nominated(pod, snapshot, plugins, trace) if trace.refusals else NOBODY
@@ -91,6 +92,28 @@ def filtered(pod: PodInfo, snapshot: Snapshot, plugins: Sequence[Plugin], answer
     for plugin in plugins:
         if plugin.reject is not None and np.count_nonzero(trace.feasible):
             _refuse(plugin, _rejections(plugin, "Filter", plugin.reject, pod, snapshot, answers), trace)
+    return trace
+
+
+def yields_to(nominated: PodInfo, pod: PodInfo) -> bool:
+    return nominated.priority < pod.priority or nominated.key == pod.key
+
+
+def filtered_beside_nominated(pod: PodInfo, snapshot: Snapshot, plugins: Sequence[Plugin], answers: Answers) -> Trace:
+    """A node must do both with the pods that are nominated to it and without them: they may never come, and then nobody
+    must have relied on their company. Those of less important pods do not count, nor does the pod's own.
+    """
+    with snapshot.set_aside(lambda other: yields_to(other, pod)):
+        trace = filtered(pod, snapshot, plugins, answers)
+        if not snapshot.nominated or not np.count_nonzero(trace.feasible):
+            return trace
+        with snapshot.set_aside(lambda other: True):
+            alone = filtered(pod, snapshot, plugins, answers)
+    for refusal in alone.refusals:
+        rows = refusal.rows & trace.feasible
+        if np.count_nonzero(rows):
+            trace.refusals.append(replace(refusal, rows=rows))
+    trace.feasible = trace.feasible & alone.feasible
     return trace
 
 
@@ -132,6 +155,9 @@ def best_row(
     answers: Answers = FRESH,
 ) -> int:
     feasible = trace.feasible
+    nominated = snapshot.row_of.get(pod.nominated_node_name)
+    if nominated is not None and feasible[nominated]:
+        return nominated
     if np.count_nonzero(feasible) == 1:
         return int(feasible.argmax())
     total: Scores = np.zeros(snapshot.size)

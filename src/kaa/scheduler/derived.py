@@ -94,11 +94,15 @@ class TermTable:
         self._pods: dict[Rule, dict[int, int]] = {}  # rule: row: pods
 
     def add(self, pod: PodInfo, row: int) -> None:
+        if not pod.shape.has_terms:
+            return
         for rule in rules_of(pod):
             rows = self._pods.setdefault(rule, {})
             rows[row] = rows.get(row, 0) + 1
 
     def remove(self, pod: PodInfo, row: int) -> None:
+        if not pod.shape.has_terms:
+            return
         for rule in rules_of(pod):
             rows = self._pods[rule]
             rows[row] -= 1

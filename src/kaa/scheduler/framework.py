@@ -59,12 +59,12 @@ def reject_pod(snapshot: Snapshot, reason: str, *, resolvable: bool = False) -> 
 
 @dataclass(frozen=True, slots=True)
 class Nomination:
-    """A node that the pod could go to once `victims` are gone from it; none without `node_name`. `message` goes into
-    what people are told.
+    """A node that the pod could go to once `victims` are gone from it. `node_name` "": there is none, and one that the
+    pod was nominated to before is none any more; None: nothing changes. `message` goes into what people are told.
     """
 
     message: str = ""
-    node_name: str = ""
+    node_name: str | None = None
     victims: tuple[PodInfo, ...] = ()
 
 

@@ -5,12 +5,13 @@ whole as it is then. It knows nothing of the other nodes: only answers that depe
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from kaa.scheduler.derived import TermTable
+from kaa.scheduler.pod_info import PodInfo, PodShape
 from kaa.scheduler.snapshot import Snapshot
 
 
@@ -39,6 +40,28 @@ class Part(Snapshot):
         self._changed = []
         self._forgotten_changes = 0
         self._free = []
+
+    def move(self, pods: Iterable[tuple[PodInfo, int]], *, back: bool) -> None:
+        """Takes these pods off their rows, or puts them there: at once what they have in common. In order of rows."""
+        rows_of: dict[PodShape, list[list[int]]] = {}
+        for pod, row in pods:
+            # numpy adds once only to a row that is named twice.
+            rounds = rows_of.setdefault(pod.shape, [])
+            turn = next((rows for rows in rounds if row != rows[-1]), None)
+            if turn is None:
+                rounds.append([row])
+            else:
+                turn.append(row)
+            if back:
+                self.pods[pod.key] = (pod, row)
+                self.on_row.setdefault(row, {})[pod.key] = pod
+            else:
+                del self.pods[pod.key]
+                del self.on_row[row][pod.key]
+            self._record(pod, row, 1 if back else -1)
+        for shape, rounds in rows_of.items():
+            for rows in rounds:
+                self._count(shape, rows, 1 if back else -1)
 
     def __getattr__(self, name: str) -> Any:
         """What is not there yet."""

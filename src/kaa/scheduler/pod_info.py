@@ -105,6 +105,11 @@ class PodShape:
     scheduling_group: Mapping[str, Any]
     owner: Owner | None = None
 
+    @property
+    def has_terms(self) -> bool:
+        """Any of the four sorts: then the pod has a say in where others go."""
+        return bool(self.affinity or self.anti_affinity or self.preferred_affinity or self.preferred_anti_affinity)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PodInfo:

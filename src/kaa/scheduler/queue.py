@@ -11,7 +11,7 @@ A pod that is being tried is in none of them. What happens meanwhile counts: eve
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -76,6 +76,10 @@ class SchedulingQueue:
     def __len__(self) -> int:
         return len(self._waiting)
 
+    def __iter__(self) -> Iterator[PodInfo]:
+        """All that wait."""
+        return (waiting.pod for waiting in list(self._waiting.values()))
+
     @property
     def active(self) -> int:
         return len(self._active)
@@ -93,6 +97,12 @@ class SchedulingQueue:
             self._take_out(known)
             known.pod = pod
         self._admit(known)
+
+    def update(self, pod: PodInfo) -> None:
+        """Another state of a pod that waits or is tried, which is not worth a try by itself."""
+        waiting = self._waiting.get(pod.key) or self._trying.get(pod.key)
+        if waiting is not None:
+            waiting.pod = pod
 
     def drop(self, key: Key) -> None:
         """The pod is gone, or has a node. Twice is once."""

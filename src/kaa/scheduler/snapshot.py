@@ -13,6 +13,7 @@ pod may be bound to a node that does not (yet), and then holds a row that is not
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar, cast
 
@@ -21,7 +22,7 @@ import numpy as np
 from kaa.api.objects import Object, labels_of, name_of
 from kaa.api.selectors import Selector
 from kaa.scheduler.derived import Derived, Domains, Ints, PodsThat, Rows, TermTable
-from kaa.scheduler.pod_info import CPU, MEMORY, HostPort, Key, PodInfo, PodTerm, amounts
+from kaa.scheduler.pod_info import CPU, MEMORY, HostPort, Key, PodInfo, PodShape, PodTerm, amounts
 
 FIRST_ROWS = 16
 FIRST_RESOURCES = 4
@@ -209,33 +210,52 @@ class Snapshot:
             self._take(pod, row)
             self._release(row)
 
+    @contextmanager
+    def set_aside(self, these: Callable[[PodInfo], bool]) -> Iterator[None]:
+        """Without these nominations for a while."""
+        aside = [(pod, row) for pod, row in self.nominated.values() if these(pod)]
+        for pod, _ in aside:
+            self.withdraw(pod.key)
+        try:
+            yield
+        finally:
+            for pod, row in aside:
+                self.nominate(pod, self.names[row])
+
     def _put(self, pod: PodInfo, row: int) -> None:
-        self._count(pod, row, 1)
-        for port in pod.shape.ports:
-            self.ports.setdefault((port.protocol, port.port), {}).setdefault(row, []).append(port.address)
-        self.rules.add(pod, row)
-        for derived in self._derived.values():
-            derived.add_pod(pod, row)
+        self._count(pod.shape, row, 1)
+        self._record(pod, row, 1)
 
     def _take(self, pod: PodInfo, row: int) -> None:
-        self._count(pod, row, -1)
-        for port in pod.shape.ports:
-            self._free_port(port, row)
-        self.rules.remove(pod, row)
-        for derived in self._derived.values():
-            derived.remove_pod(pod, row)
+        self._count(pod.shape, row, -1)
+        self._record(pod, row, -1)
 
-    def _count(self, pod: PodInfo, row: int, sign: int) -> None:
-        shape = pod.shape
+    def _count(self, shape: PodShape, rows: int | list[int], sign: int) -> None:
+        """One pod of that shape more (or less, by `sign`) on each of the rows; no row twice."""
         for resource, amount in shape.requests.items():
             column = self._resource(resource)  # it may replace the array
-            self.requested[column, row] += sign * amount
-        self.nonzero[0, row] += sign * shape.nonzero[0]
-        self.nonzero[1, row] += sign * shape.nonzero[1]
-        self.pod_count[row] += sign
-        for pods_that, column_of_counts in self._counts.items():
+            self.requested[column, rows] += sign * amount
+        self.nonzero[0, rows] += sign * shape.nonzero[0]
+        self.nonzero[1, rows] += sign * shape.nonzero[1]
+        self.pod_count[rows] += sign
+
+    def _record(self, pod: PodInfo, row: int, sign: int) -> None:
+        """The same in all that few pods have."""
+        for pods_that, counts in self._counts.items():
             if pods_that.holds(pod):
-                column_of_counts[row] += sign
+                counts[row] += sign
+        for port in pod.shape.ports:
+            if sign > 0:
+                self.ports.setdefault((port.protocol, port.port), {}).setdefault(row, []).append(port.address)
+            else:
+                self._free_port(port, row)
+        change = self.rules.add if sign > 0 else self.rules.remove
+        change(pod, row)
+        for derived in self._derived.values():
+            if sign > 0:
+                derived.add_pod(pod, row)
+            else:
+                derived.remove_pod(pod, row)
         self._changed.append(row)
         if len(self._changed) > CHANGES_KEPT:
             forgotten = CHANGES_KEPT // 2

@@ -9,6 +9,7 @@ While a decision is made on another thread the snapshot must not change: changes
 from collections import deque
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 from kaa.api.objects import Object, is_being_deleted, labels_of, name_of, namespace_of, uid_of
 from kaa.client.informer import Change
@@ -78,6 +79,40 @@ class Tracker:
         """
         self._apply(lambda: self._forget(pod, plugins, unreserve))
 
+    # Nominations
+
+    def nominate(self, pod: PodInfo, node_name: str) -> list[PodInfo]:
+        """Keeps room for the pod on that node; nowhere if that is "". Less important pods that wait for the same node
+        lose their nomination, are tried again at once, and are returned.
+        """
+        self._snapshot.withdraw(pod.key)
+        row = self._snapshot.row_of.get(node_name)
+        rivals = [other for other, there in self._snapshot.nominated.values() if there == row]
+        losers = [other for other in rivals if other.priority < pod.priority]
+        for loser in losers:
+            self._snapshot.withdraw(loser.key)
+            self._queue.update(replace(loser, nominated_node_name=""))
+        self._queue.activate([loser.key for loser in losers])
+        self._queue.update(replace(pod, nominated_node_name=node_name))
+        if node_name:
+            self._snapshot.nominate(pod, node_name)
+        return losers
+
+    def renominate(self) -> None:
+        """The nominations that pods in the queue have from before, once the nodes are known."""
+        for pod in self._queue:
+            if pod.nominated_node_name:
+                self._snapshot.nominate(pod, pod.nominated_node_name)
+
+    def replace(self, pod: PodInfo) -> None:
+        """Another state of a pod that has a node; nothing if it is not there any more."""
+        self._apply(lambda: self._replace(pod))
+
+    def _replace(self, pod: PodInfo) -> None:
+        known, row = self._snapshot.pods.get(pod.key, (None, 0))
+        if known is not None and known.uid == pod.uid:
+            self._snapshot.add_pod(pod, self._snapshot.names[row])
+
     def _forget(self, pod: PodInfo, plugins: Collection[str], unreserve: Callable[[], None]) -> None:
         unreserve()
         if self._assumed.pop(pod.key, None) is None:
@@ -124,8 +159,11 @@ class Tracker:
             self._bound(key, change.old, obj)
         elif is_being_deleted(obj):
             self._queue.drop(key)
+            self._snapshot.withdraw(key)
         elif (obj["spec"].get("schedulerName") or DEFAULT_NAME) in self._names and needs_try(change.old, obj):
             pod = pod_info(obj)
+            if pod.nominated_node_name:
+                self._snapshot.nominate(pod, pod.nominated_node_name)
             self._queue.put(pod)
             self._queue.moved(Event(ClusterEvent.POD_WAITING, pod=pod))
 
@@ -133,6 +171,7 @@ class Tracker:
         self._assumed.pop(key, None)
         self._queue.drop(key)
         self._permits.withdraw(key)
+        self._snapshot.withdraw(key)
         known = self._snapshot.pods.get(key)
         if known is not None:
             self._snapshot.remove_pod(key)

@@ -49,7 +49,7 @@ FACTORIES: Mapping[str, Factory] = {
     "PodTopologySpread": pod_topology_spread.make,
     "InterPodAffinity": inter_pod_affinity.make,
     "DynamicResources": as_it_is(dynamic_resources.PLUGIN),
-    "DefaultPreemption": as_it_is(default_preemption.PLUGIN),
+    "DefaultPreemption": default_preemption.make,
     "NodeResourcesBalancedAllocation": node_resources_balanced.make,
     "ImageLocality": as_it_is(image_locality.PLUGIN),
 }

@@ -9,6 +9,8 @@ import threading
 from collections.abc import Coroutine
 from typing import Any, Protocol, TypeVar
 
+import uvloop
+
 from kaa.lib.clock import VirtualEventLoop
 
 T = TypeVar("T")
@@ -35,7 +37,7 @@ class ThreadDriver:
     """A loop in a thread of its own, from the first to the last."""
 
     def __init__(self) -> None:
-        self._loop = asyncio.new_event_loop()
+        self._loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
         self._thread = threading.Thread(target=self._work, name="kaa cluster", daemon=True)
         self._thread.start()
 

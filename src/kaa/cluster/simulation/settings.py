@@ -34,6 +34,10 @@ class Settings:
     def __post_init__(self) -> None:
         if self.clock not in ("wall", "virtual"):
             raise ValueError(f'clock is "wall" or "virtual", not {self.clock!r}')
+        if isinstance(self.nodes, int) and self.nodes < 0:
+            raise ValueError(f"nodes is a number of nodes, not {self.nodes}")
+        if len(set(self.node_names)) < len(self.node_names):
+            raise ValueError(f"two nodes have the same name: {self.node_names}")
         if self.starts_at.tzinfo is None:
             raise ValueError("starts_at needs a time zone")
 

@@ -125,7 +125,14 @@ class World:
                 # A component's fault ends its run and not the world's: loud, and tried again.
                 failures += 1
                 log.exception("%s failed", component.name)
+                if _is_ending():
+                    return  # what failed was its end
             await self.clock.sleep(RESTART.delay(failures))
+
+
+def _is_ending() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 async def _end(tasks: Iterable["asyncio.Task[None]"]) -> None:

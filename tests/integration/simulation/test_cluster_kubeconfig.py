@@ -1,0 +1,81 @@
+"""The way in from outside: other people's clients, over TLS, in the same cluster."""
+
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+from tests.integration.simulation.objects import deployment
+
+from kaa import Cluster
+from kaa.cluster.simulation.everyday import NotOnVirtualTime
+
+KUBECTL = shutil.which("kubectl")
+
+
+@pytest.fixture(scope="module")
+def c() -> Iterator[Cluster]:
+    with Cluster() as cluster:
+        cluster.wait("node", "node-1", "Ready")
+        yield cluster
+
+
+def port_of(kubeconfig: str) -> int:
+    server = yaml.safe_load(Path(kubeconfig).read_text())["clusters"][0]["cluster"]["server"]
+    return int(server.rpartition(":")[2])
+
+
+@pytest.mark.skipif(KUBECTL is None, reason="needs kubectl")
+def test_kubectl_reaches_it(c: Cluster) -> None:
+    """What Python has applied kubectl sees, and the other way round; logs and explain work."""
+    assert KUBECTL is not None
+    c.apply(deployment())
+    c.wait("deployment", "web", "Available")
+
+    def kubectl(*arguments: str) -> str:
+        command = [KUBECTL, "--kubeconfig", c.kubeconfig, *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    assert "web" in kubectl("get", "deployments")
+    assert "node-1   Ready" in kubectl("get", "nodes")
+    kubectl("create", "configmap", "from-outside", "--from-literal=a=1")
+    assert c.get("cm", "from-outside")["data"] == {"a": "1"}
+    kubectl("rollout", "status", "deployment/web", "--timeout=30s")
+    assert kubectl("logs", "deployment/web") == ""
+    assert kubectl("auth", "whoami", "-o", "jsonpath={.status.userInfo.username}") == "kubernetes-admin"
+
+
+def test_a_client_library_reaches_it(c: Cluster) -> None:
+    """The official Python client lists, creates and watches."""
+    kubernetes = pytest.importorskip("kubernetes")
+    api_client = kubernetes.config.new_client_from_config(c.kubeconfig)
+    with api_client:
+        api = kubernetes.client.CoreV1Api(api_client)
+        assert {n.metadata.name for n in api.list_namespace().items} >= {"default", "kube-system"}
+        api.create_namespaced_config_map("default", {"metadata": {"name": "library"}, "data": {"b": "2"}})
+    assert c.get("cm", "library")["data"] == {"b": "2"}
+
+
+def test_one_door_and_it_closes() -> None:
+    """Asked twice it is the same port; after the block neither port nor file is there. Others may not read the file."""
+    with Cluster(nodes=0) as c:
+        kubeconfig = c.kubeconfig
+        assert c.kubeconfig == kubeconfig
+        assert Path(kubeconfig).stat().st_mode & 0o077 == 0
+        port = port_of(kubeconfig)
+        with socket.create_connection(("127.0.0.1", port), timeout=5):
+            pass
+    assert not Path(kubeconfig).parent.exists()
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", port), timeout=5)
+
+
+def test_no_door_on_virtual_time() -> None:
+    """A client outside would live on another time: one is told instead of left to wonder."""
+    with Cluster(clock="virtual", nodes=0) as c, pytest.raises(NotOnVirtualTime, match='use clock="wall"'):
+        _ = c.kubeconfig

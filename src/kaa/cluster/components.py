@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from kaa.cluster.agent import AgentOptions, client_from, host_netns_path, run_agent
 from kaa.cluster.local_volumes import NodeDirectories
@@ -13,6 +14,9 @@ from kaa.controllers.runtime import run_controller_manager
 from kaa.controllers.service_account_token import sign_with
 from kaa.lib.clock import WallClock
 from kaa.server.main import ServerOptions, run_apiserver
+
+if TYPE_CHECKING:  # only for annotations
+    from kaa.scheduler.config.configuration import Configuration
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +66,14 @@ def _run_apiserver(spec: ClusterSpec) -> None:
     run_until_signal(lambda: run_apiserver(options, WallClock()))
 
 
+def _scheduler_configuration(spec: ClusterSpec) -> "Configuration | None":
+    if not spec.scheduler_config.exists():
+        return None
+    from kaa.scheduler.config.configuration import read_configuration
+
+    return read_configuration(spec.scheduler_config)
+
+
 def _run_controllers(spec: ClusterSpec) -> None:
     """Controllers and scheduler in one process: both wait most of the time, and share what they have loaded."""
     import asyncio
@@ -84,7 +96,11 @@ def _run_controllers(spec: ClusterSpec) -> None:
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(run_controller_manager(manager, clock, options=options))
-                tasks.create_task(run_scheduler(scheduler, clock))
+                tasks.create_task(
+                    run_scheduler(
+                        scheduler, clock, configuration=_scheduler_configuration(spec), socket=spec.scheduler_socket
+                    )
+                )
         finally:
             await manager.close()
             await scheduler.close()

@@ -82,6 +82,16 @@ class ClusterSpec:
         return self.directory / "run"
 
     @property
+    def scheduler_socket(self) -> Path:
+        """Where the scheduler explains its decisions."""
+        return self.run / "scheduler.sock"
+
+    @property
+    def scheduler_config(self) -> Path:
+        """A KubeSchedulerConfiguration, if the cluster was given one."""
+        return self.directory / "scheduler.yaml"
+
+    @property
     def context(self) -> str:
         """The name of the context in `~/.kube/config`."""
         return f"kaa-{self.name}"

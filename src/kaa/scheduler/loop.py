@@ -7,6 +7,8 @@ pods at once, while the next are decided on.
 import asyncio
 import logging
 from collections.abc import Awaitable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from kaa.api.errors import APIError
 from kaa.api.objects import Object, uid_of
@@ -20,17 +22,22 @@ from kaa.scheduler import placing
 from kaa.scheduler.answers import Remembered
 from kaa.scheduler.cluster_events import ClusterEvent, Event
 from kaa.scheduler.decision import Decision, Failed, Placed, Unschedulable, decide
-from kaa.scheduler.decision_log import DecisionLog
+from kaa.scheduler.decision_log import MAX_DECISIONS, DecisionLog
+from kaa.scheduler.explain_socket import serve_explanations
+from kaa.scheduler.explaining import NODES_SHOWN, explanation, untried
 from kaa.scheduler.framework import Context, Placement, Plugin, Profile
 from kaa.scheduler.permits import Permits, Waiter
 from kaa.scheduler.placing import Stopped
 from kaa.scheduler.plugin_files import News, PluginFile, follow
 from kaa.scheduler.plugins import PLUGINS
-from kaa.scheduler.pod_info import PodInfo
+from kaa.scheduler.pod_info import Key, PodInfo, pod_info
 from kaa.scheduler.queue import BACKOFF, SchedulingQueue
 from kaa.scheduler.reporting import SCHEDULER_ERROR, UNSCHEDULABLE, reference, unscheduled_condition
 from kaa.scheduler.snapshot import Snapshot
 from kaa.scheduler.tracker import DEFAULT_NAME, Tracker
+
+if TYPE_CHECKING:  # reading one needs what few schedulers do
+    from kaa.scheduler.config.configuration import Configuration
 
 log = logging.getLogger(__name__)
 
@@ -92,6 +99,25 @@ class Scheduler:
                 await self._schedule(tasks)
         finally:
             self.queue.close()
+
+    def explain(self, namespace: str, name: str, nodes: int = NODES_SHOWN) -> Object:
+        """The pod's last decision, as `explaining.py` tells it."""
+        key = (namespace, name)
+        if (kept := self.decisions.get(key)) is not None:
+            return explanation(kept, nodes)
+        return untried(namespace, name, self._why_untried(key))
+
+    def _why_untried(self, key: Key) -> str:
+        obj = self._informers.view.get("Pod", key[1], key[0])
+        if obj is None:
+            return "there is no such pod"
+        pod = pod_info(obj)
+        if pod.node_name:
+            return f"it is on {pod.node_name}, and was not among the last {MAX_DECISIONS} pods decided on"
+        if (profile := self._profiles.get(pod.scheduler_name)) is None:
+            return f'it is left to the scheduler "{pod.scheduler_name}"'
+        gates = (plugin.enqueue(pod, self._informers.view) for plugin in profile.plugins if plugin.enqueue is not None)
+        return next((reason for reason in gates if reason is not None), "it has not been tried yet")
 
     def _plugin_changed(self, news: News) -> None:
         """What it rejected before it may have now. People look for such news where leaders are told of."""
@@ -197,6 +223,21 @@ class Scheduler:
             self._informers.observe(answer)
 
 
-async def run_scheduler(client: Client, clock: Clock, *, profiles: Sequence[Profile] = (DEFAULT_PROFILE,)) -> None:
-    """Schedules the pods of those profiles until cancelled."""
-    await Scheduler(client, clock, profiles=profiles).run()
+async def run_scheduler(
+    client: Client, clock: Clock, *, configuration: "Configuration | None" = None, socket: Path | None = None
+) -> None:
+    """Schedules until cancelled. At `socket` it explains its decisions."""
+    if configuration is None:
+        scheduler = Scheduler(client, clock)
+    else:
+        scheduler = Scheduler(
+            client,
+            clock,
+            profiles=configuration.profiles,
+            backoff=configuration.backoff,
+            files=configuration.files,
+        )
+    async with asyncio.TaskGroup() as tasks:
+        if socket is not None:
+            tasks.create_task(serve_explanations(socket, scheduler.explain))
+        tasks.create_task(scheduler.run())

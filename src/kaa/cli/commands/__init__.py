@@ -11,6 +11,7 @@ COMMANDS = {
     "image": "image",
     "snapshot": "snapshot",
     "logs": "logs",
+    "explain": "explain",
     "apiserver": "apiserver",
     "controller-manager": "controller_manager",
     "scheduler": "scheduler",

@@ -1,6 +1,7 @@
 """`kaa up`."""
 
 import asyncio
+from pathlib import Path
 
 import click
 
@@ -27,6 +28,11 @@ SIMULATED_NODE_SECONDS = 0.02
 )
 @click.option("--api-port", type=click.IntRange(1, 65535), help="The API server's port; else the first free from 6443.")
 @click.option("--isolated", is_flag=True, help="Give nodes no route out of this machine.")
+@click.option(
+    "--scheduler-config",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A KubeSchedulerConfiguration; kept with the cluster.",
+)
 @registry_mirrors
 def command(
     name: str,
@@ -36,6 +42,7 @@ def command(
     simulated_nodes_mode: str | None,
     api_port: int | None,
     isolated: bool,
+    scheduler_config: Path | None,
     mirrors: tuple[tuple[str, str], ...],
 ) -> None:
     """Start a cluster, or what is not running of it.
@@ -59,9 +66,24 @@ def command(
                 simulated_nodes=simulated_nodes,
                 simulated_kubelets=simulated_nodes_mode == "kubelet" if simulated_nodes_mode else None,
             )
+        if scheduler_config is not None:
+            keep_scheduler_config(cluster, scheduler_config)
         lifecycle.start(cluster, clock, say)
     asyncio.run(_wait(cluster, clock, nodes=wait))
     click.echo(f'Cluster "{name}" is up: {cluster.server_on_host}, context {cluster.context}', err=True)
+
+
+def keep_scheduler_config(cluster: spec.ClusterSpec, path: Path) -> None:
+    """A copy: with the cluster, and only once it is known to be good. Plugins' files stay where they are."""
+    from kaa.scheduler.config import BadConfiguration
+    from kaa.scheduler.config.configuration import read_configuration, with_absolute_files
+
+    try:
+        read_configuration(path)
+        text = with_absolute_files(path)
+    except BadConfiguration as error:
+        raise spec.ClusterError(str(error)) from None
+    cluster.scheduler_config.write_text(text)
 
 
 async def _wait(cluster: spec.ClusterSpec, clock: WallClock, *, nodes: bool) -> None:

@@ -17,6 +17,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import orjson
+
 from kaa.api.objects import Object
 from kaa.lib.backoff import Backoff
 from kaa.scheduler.config import BadConfiguration
@@ -51,6 +53,16 @@ def read_configuration(path: Path | None, plugin_paths: Sequence[Path] = ()) -> 
     decoded = decode_configuration(text) if text is not None else {}
     directory = path.parent if path is not None else Path()
     return configure(decoded, directory, plugin_paths)
+
+
+def with_absolute_files(path: Path) -> str:
+    """The same configuration for a file that lies somewhere else."""
+    decoded = decode_configuration(path.read_text())
+    for profile in decoded.get("profiles") or ():
+        for config in profile.get("pluginConfig") or ():
+            if (where := _file_of(config)) is not None:
+                config["args"][FILE_ARGUMENT] = str((path.parent / where).resolve())
+    return orjson.dumps(decoded, option=orjson.OPT_INDENT_2).decode()
 
 
 def configure(decoded: Object, directory: Path, plugin_paths: Sequence[Path] = ()) -> Configuration:

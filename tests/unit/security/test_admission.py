@@ -310,6 +310,30 @@ async def test_a_kubelet_writes_only_its_own(
         await admit(kind, new, old, user=KUBELET, subresource=subresource)
 
 
+@pytest.mark.parametrize(
+    ("change", "objection"),
+    [
+        ({}, ""),
+        ({"nodeName": "n2"}, 'which is not the requesting node "n1"'),
+        ({"podUID": "other"}, 'is not for a pod that runs on node "n1"'),
+        ({"podName": "missing"}, 'is not for a pod that runs on node "n1"'),
+        ({"serviceAccountName": "admin"}, "is not for the service account of the pod"),
+    ],
+)
+async def test_a_kubelet_asks_for_certificates_of_its_own_pods(
+    admit: Admit, reader: Any, change: dict[str, str], objection: str
+) -> None:
+    """A stolen node must not get one of a pod that runs elsewhere, or of another service account."""
+    reader.add("Pod", "p", "a", metadata={"uid": "u"}, spec={"nodeName": "n1", "serviceAccountName": "web"})
+    spec = {"nodeName": "n1", "podName": "p", "podUID": "u", "serviceAccountName": "web", **change}
+    request = {"metadata": {"name": "r", "namespace": "a"}, "spec": spec}
+    if not objection:
+        await admit("PodCertificateRequest", request, user=KUBELET)
+        return
+    with pytest.raises(APIError, match=objection):
+        await admit("PodCertificateRequest", request, user=KUBELET)
+
+
 async def test_a_kubelet_registers_and_reports(admit: Admit) -> None:
     """What it must be able to do all day."""
     labels = {"kubernetes.io/hostname": "n1", "node.kubernetes.io/instance-type": "x", "own": "label"}

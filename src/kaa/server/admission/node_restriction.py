@@ -121,6 +121,22 @@ def _check_own_name(request: AdmissionRequest, node: str, context: Context) -> s
     return "" if name == node else f"can only access {request.resource.kind} with the same name as the requesting node"
 
 
+def _check_certificate(request: AdmissionRequest, node: str, context: Context) -> str:
+    """A certificate is for a pod that this node runs, under the pod's own service account."""
+    if request.operation != CREATE:
+        return ""  # the node's role lets it create them, no more
+    spec = created(request).get("spec") or {}
+    if spec.get("nodeName") != node:
+        named = spec.get("nodeName", "")
+        return f'PodCertificateRequest.Spec.NodeName="{named}", which is not the requesting node "{node}"'
+    pod = context.reader.get("Pod", spec.get("podName", ""), request.attributes.namespace)
+    if pod is None or pod["metadata"]["uid"] != spec.get("podUID") or pod["spec"].get("nodeName") != node:
+        return f'PodCertificateRequest is not for a pod that runs on node "{node}"'
+    if pod["spec"].get("serviceAccountName") != spec.get("serviceAccountName"):
+        return f'PodCertificateRequest for pod "{spec["podName"]}" is not for the service account of the pod'
+    return ""
+
+
 CHECKS = {
     ("Pod", ""): _check_pod,
     ("Pod", "status"): _check_pod_status,
@@ -129,6 +145,7 @@ CHECKS = {
     ("Node", "status"): _check_node,
     ("Lease", ""): _check_lease,
     ("CSINode", ""): _check_own_name,
+    ("PodCertificateRequest", ""): _check_certificate,
 }
 
 NODE_RESTRICTION = Plugin(

@@ -18,6 +18,7 @@ import numpy as np
 from kaa.scheduler.answers import Answers, Fresh
 from kaa.scheduler.derived import Rows, Scores
 from kaa.scheduler.framework import MAX_SCORE, Nomination, Plugin, Reject, Rejection
+from kaa.scheduler.part import copy_of
 from kaa.scheduler.pod_info import PodInfo
 from kaa.scheduler.snapshot import Snapshot
 from kaa.scheduler.trace import Refusal, Scored, Trace
@@ -70,13 +71,24 @@ FRESH = Fresh()
 
 
 def decide(
-    pod: PodInfo, snapshot: Snapshot, plugins: Sequence[Plugin], rng: random.Random, answers: Answers = FRESH
+    pod: PodInfo,
+    snapshot: Snapshot,
+    plugins: Sequence[Plugin],
+    rng: random.Random,
+    answers: Answers = FRESH,
+    *,
+    read_only: bool = False,
 ) -> Decision:
+    """The snapshot is afterwards what it was. `read_only`: meanwhile, too; what must be tried is tried on a copy."""
     try:
+        if read_only and snapshot.nominated:
+            snapshot = copy_of(snapshot)
         look = filtered_beside_nominated if snapshot.nominated else filtered
         trace = look(pod, snapshot, plugins, answers)
         if np.count_nonzero(trace.feasible):
             return Placed(snapshot.names[best_row(pod, snapshot, plugins, trace, rng, answers)], trace)
+        if read_only:
+            snapshot = copy_of(snapshot)
         nomination = nominated(pod, snapshot, plugins, trace) if trace.refusals else NOBODY
     except PluginFailed as failure:
         return Failed(str(failure), failure.plugin)

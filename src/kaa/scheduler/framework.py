@@ -116,11 +116,16 @@ Bind: TypeAlias = Callable[[Placement], Awaitable[bool]]
 """False: somebody else is to bind this pod."""
 
 
+WRITE_SECONDS = 60.0
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plugin:
     """`reads` are kinds whose objects it looks up in `snapshot.view`; those that `helped_by` names are read, too.
 
-    `foreign`: not ours, and so not trusted: it is watched while it runs, and its answers are checked.
+    `foreign`: not ours, and so not trusted: `pre_reject`, `reject`, `score`, `post_filter` are asked on another thread
+    and given up after `limit_seconds` for one decision, and the answers are checked. The other functions are called on
+    the event loop and must be quick; `pre_bind` and `bind` are awaited for WRITE_SECONDS at most.
     """
 
     name: str
@@ -139,6 +144,7 @@ class Plugin:
     helped_by: Mapping[Concern, Hint] = field(default_factory=dict)
     reads: tuple[str, ...] = ()
     foreign: bool = False
+    limit_seconds: float = 1.0
 
 
 Factory: TypeAlias = Callable[[Mapping[str, Any]], Plugin]
@@ -151,6 +157,11 @@ class Profile:
 
     name: str
     plugins: tuple[Plugin, ...]
+
+    @property
+    def limit_seconds(self) -> float:
+        """How long one decision may take because of foreign plugins; 0 when there are none."""
+        return sum(plugin.limit_seconds for plugin in self.plugins if plugin.foreign)
 
     @property
     def kinds(self) -> frozenset[str]:

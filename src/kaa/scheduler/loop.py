@@ -18,23 +18,24 @@ from kaa.client.transport import TransportError
 from kaa.client.view import Informers
 from kaa.lib.backoff import Backoff
 from kaa.lib.clock import Clock, rfc3339
-from kaa.scheduler import placing
+from kaa.scheduler import placing, preempting
 from kaa.scheduler.answers import Remembered
 from kaa.scheduler.cluster_events import ClusterEvent, Event
-from kaa.scheduler.decision import Decision, Failed, Placed, Unschedulable, decide
+from kaa.scheduler.decision import FRESH, Decision, Failed, Placed, Unschedulable, decide, describe
 from kaa.scheduler.decision_log import MAX_DECISIONS, DecisionLog
 from kaa.scheduler.explain_socket import serve_explanations
 from kaa.scheduler.explaining import NODES_SHOWN, explanation, untried
-from kaa.scheduler.framework import Context, Placement, Plugin, Profile
+from kaa.scheduler.framework import Context, Nomination, Placement, Plugin, Profile
 from kaa.scheduler.permits import Permits, Waiter
 from kaa.scheduler.placing import Stopped
 from kaa.scheduler.plugin_files import News, PluginFile, follow
 from kaa.scheduler.plugins import PLUGINS
 from kaa.scheduler.pod_info import Key, PodInfo, pod_info
 from kaa.scheduler.queue import BACKOFF, SchedulingQueue
-from kaa.scheduler.reporting import SCHEDULER_ERROR, UNSCHEDULABLE, reference, unscheduled_condition
+from kaa.scheduler.reporting import SCHEDULER_ERROR, UNSCHEDULABLE, reference, unscheduled_status
 from kaa.scheduler.snapshot import Snapshot
 from kaa.scheduler.tracker import DEFAULT_NAME, Tracker
+from kaa.scheduler.watched import Hung, Noted, Watch
 
 if TYPE_CHECKING:  # reading one needs what few schedulers do
     from kaa.scheduler.config.configuration import Configuration
@@ -79,6 +80,7 @@ class Scheduler:
         self.queue = SchedulingQueue(clock, hints, gate=self._gate, backoff=backoff)
         self._tracker = Tracker(self.snapshot, self.queue, self._permits, self._profiles)
         self._answers = Remembered()
+        self._watch = Watch()
         self._writes = asyncio.Semaphore(BINDINGS_AT_ONCE)
         # Pods come last: what their plugins look at is there by then.
         for kind in sorted(frozenset[str]().union(*(profile.kinds for profile in profiles))):
@@ -95,10 +97,12 @@ class Scheduler:
                 tasks.create_task(self._informers.run())
                 # Before all is known, a full node looks empty.
                 await self._informers.wait_synced()
+                self._tracker.renominate()
                 tasks.create_task(follow(self._files, self._clock, self._plugin_changed))
                 await self._schedule(tasks)
         finally:
             self.queue.close()
+            self._watch.close()
 
     def explain(self, namespace: str, name: str, nodes: int = NODES_SHOWN) -> Object:
         """The pod's last decision, as `explaining.py` tells it."""
@@ -128,18 +132,47 @@ class Scheduler:
     def _gate(self, pod: PodInfo) -> str | None:
         """The plugin that does not let the pod be tried yet."""
         for plugin in self._profiles[pod.scheduler_name].plugins:
-            if plugin.enqueue is not None and plugin.enqueue(pod, self._informers.view) is not None:
+            if plugin.enqueue is None:
+                continue
+            try:
+                reason = plugin.enqueue(pod, self._informers.view)
+            except Exception as error:  # whatever somebody's plugin raises is this pod's affair alone
+                message = f'running PreEnqueue plugin "{plugin.name}": {describe(error)}'
+                self._recorder.record(reference(pod), "Warning", "FailedScheduling", message)
+                return plugin.name
+            if reason is not None:
                 return plugin.name
         return None
 
     async def _schedule(self, tasks: asyncio.TaskGroup) -> None:
         while True:
-            pod = await self.queue.next()
             await self._writes.acquire()
+            pod = await self.queue.next()
             profile = self._profiles[pod.scheduler_name]
-            decision = decide(pod, self.snapshot, profile.plugins, self._clock.random, self._answers)
+            decision = await self._decide(pod, profile)
+            if not self.queue.is_tried(pod):  # it went while another thread decided
+                self._writes.release()
+                continue
             self.decisions.put(pod, decision, self._clock.now())
             tasks.create_task(self._release_after(self._carry_out(pod, profile, decision)))
+
+    async def _decide(self, pod: PodInfo, profile: Profile) -> Decision:
+        if not profile.limit_seconds:
+            return decide(pod, self.snapshot, profile.plugins, self._clock.random, self._answers)
+        answers = Noted(FRESH)
+
+        def work() -> Decision:
+            return decide(pod, self.snapshot, profile.plugins, self._clock.random, answers, read_only=True)
+
+        try:
+            with self._tracker.held():
+                decision = await self._watch.call(work, profile.limit_seconds)
+        except Hung:
+            seconds = f"{profile.limit_seconds:g} seconds"
+            return Failed(f'plugin "{answers.asking}" did not answer within {seconds}', answers.asking)
+        if isinstance(decision, Placed) and not self._tracker.has_node(decision.node_name):
+            return Failed(f"node {decision.node_name} is gone", answers.asking)
+        return decision
 
     async def _release_after(self, work: Awaitable[None]) -> None:
         try:
@@ -152,10 +185,11 @@ class Scheduler:
         match decision:
             case Placed(node_name):
                 return self._begin(Placement(pod, node_name, self.snapshot, self._context), profile.plugins)
-            case Unschedulable(message, plugins):
+            case Unschedulable(message, plugins, nomination):
+                losers = preempting.begin(pod, nomination, self._tracker)
                 # When there is no node at all, nobody rejected the pod, and any plugin's events can help it.
                 self.queue.failed(pod.key, plugins or {plugin.name for plugin in profile.plugins})
-                return self._report(pod, UNSCHEDULABLE, message)
+                return self._preempt(pod, message, nomination, losers)
             case Failed(message):
                 self.queue.failed(pod.key)
                 return self._report(pod, SCHEDULER_ERROR, message)
@@ -203,16 +237,23 @@ class Scheduler:
 
     # A pod that has none
 
-    async def _report(self, pod: PodInfo, reason: str, message: str) -> None:
-        """The pod's condition and an event. A write that fails is made up for at the next try."""
+    async def _preempt(self, pod: PodInfo, message: str, nomination: Nomination, losers: Sequence[PodInfo]) -> None:
+        """The nomination is written first: whoever takes over from us knows for whom the victims go."""
+        await self._report(pod, UNSCHEDULABLE, message, nomination.node_name)
+        await preempting.finish(pod, nomination, losers, self._tracker, self._context)
+
+    async def _report(self, pod: PodInfo, reason: str, message: str, nominated: str | None = None) -> None:
+        """The pod's condition, its nominated node unless that is None, and an event. A write that fails is made up for
+        at the next try.
+        """
         obj = self._informers.view.get("Pod", pod.name, pod.namespace)
         if obj is None or uid_of(obj) != pod.uid:  # gone meanwhile
             return
         self._recorder.record(obj, "Warning", "FailedScheduling", message)
-        fresh = unscheduled_condition(obj, reason, message, rfc3339(self._clock.now()))
-        if fresh is None:
+        status = unscheduled_status(obj, reason, message, nominated, rfc3339(self._clock.now()))
+        if not status:
             return
-        patch = {"metadata": {"uid": pod.uid}, "status": {"conditions": [fresh]}}
+        patch = {"metadata": {"uid": pod.uid}, "status": status}
         try:
             answer = await self._client.patch(
                 "Pod", pod.name, patch, pod.namespace, patch_type="strategic", subresource="status"

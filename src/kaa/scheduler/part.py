@@ -32,13 +32,13 @@ class Part(Snapshot):
         self.nonzero = whole.nonzero.take(chosen, axis=1)
         self.pod_count = whole.pod_count.take(chosen)
         self.pod_limit = whole.pod_limit.take(chosen)
-        self.node_changes = 0
+        self.node_changes = whole.node_changes
         self._domains = OrderedDict()
         self._counts = OrderedDict()
         self._derived = OrderedDict()
         self._node_names = None
         self._changed = []
-        self._forgotten_changes = 0
+        self._forgotten_changes = whole.changes
         self._free = []
 
     def move(self, pods: Iterable[tuple[PodInfo, int]], *, back: bool) -> None:
@@ -70,6 +70,11 @@ class Part(Snapshot):
         value = MADE_LATER[name](self, self._whole, self._rows)
         setattr(self, name, value)
         return value
+
+
+def copy_of(snapshot: Snapshot) -> Part:
+    """Of all rows."""
+    return Part(snapshot, range(snapshot.size))
 
 
 Make = Callable[[Part, Snapshot, list[int]], Any]

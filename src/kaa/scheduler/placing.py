@@ -7,6 +7,7 @@ Whether a binding was written is never guessed. A write that was not answered is
 then says that the pod has a node, and which. Meanwhile the pod keeps its place in the snapshot.
 """
 
+import asyncio
 import logging
 from collections.abc import Sequence
 
@@ -15,7 +16,8 @@ from kaa.api.objects import Object
 from kaa.client.rest import Client
 from kaa.client.transport import TransportError
 from kaa.lib.backoff import Backoff
-from kaa.scheduler.framework import Placement, Plugin, Refused
+from kaa.scheduler.decision import describe
+from kaa.scheduler.framework import WRITE_SECONDS, Placement, Plugin, Refused
 from kaa.scheduler.pod_info import PodInfo
 
 log = logging.getLogger(__name__)
@@ -41,7 +43,7 @@ def reserve(placement: Placement, plugins: Sequence[Plugin]) -> None:
         except Refused as refusal:
             raise Stopped(str(refusal), plugin.name) from None
         except Exception as error:  # whatever somebody's plugin raises is this pod's affair alone
-            raise Stopped(f'running Reserve plugin "{plugin.name}": {error}') from error
+            raise Stopped(f'running Reserve plugin "{plugin.name}": {describe(error)}') from error
 
 
 def unreserve(placement: Placement, plugins: Sequence[Plugin]) -> None:
@@ -64,7 +66,7 @@ def permit(placement: Placement, plugins: Sequence[Plugin]) -> dict[str, float]:
         except Refused as refusal:
             raise Stopped(str(refusal), plugin.name) from None
         except Exception as error:  # as above
-            raise Stopped(f'running Permit plugin "{plugin.name}": {error}') from error
+            raise Stopped(f'running Permit plugin "{plugin.name}": {describe(error)}') from error
         if seconds is not None:
             waits[plugin.name] = seconds
     return waits
@@ -75,11 +77,12 @@ async def pre_bind(placement: Placement, plugins: Sequence[Plugin]) -> None:
         if plugin.pre_bind is None:
             continue
         try:
-            await plugin.pre_bind(placement)
+            async with asyncio.timeout(WRITE_SECONDS if plugin.foreign else None):
+                await plugin.pre_bind(placement)
         except Refused as refusal:
             raise Stopped(str(refusal), plugin.name) from None
         except Exception as error:  # as above
-            raise Stopped(f'running PreBind plugin "{plugin.name}": {error}') from error
+            raise Stopped(f'running PreBind plugin "{plugin.name}": {describe(error)}') from error
 
 
 async def bind(placement: Placement, plugins: Sequence[Plugin]) -> None:
@@ -88,12 +91,13 @@ async def bind(placement: Placement, plugins: Sequence[Plugin]) -> None:
         if plugin.bind is None:
             continue
         try:
-            if await plugin.bind(placement):
-                return
+            async with asyncio.timeout(WRITE_SECONDS if plugin.foreign else None):
+                if await plugin.bind(placement):
+                    return
         except Refused as refusal:
             raise Stopped(str(refusal), plugin.name) from None
         except Exception as error:  # as above
-            raise Stopped(f'running Bind plugin "{plugin.name}": {error}') from error
+            raise Stopped(f'running Bind plugin "{plugin.name}": {describe(error)}') from error
     await write_binding(placement)
 
 

@@ -26,6 +26,8 @@ PLUGIN = "DefaultPreemption"
 
 def begin(pod: PodInfo, nomination: Nomination, tracker: Tracker) -> list[PodInfo]:
     """Returns the less important pods that lose their nomination."""
+    if nomination.node_name is None:
+        return []
     losers = tracker.nominate(pod, nomination.node_name or "")
     for victim in nomination.victims:
         tracker.replace(replace(victim, terminating=True))

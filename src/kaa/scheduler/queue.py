@@ -3,8 +3,9 @@
 A waiting pod is in one of three places. *Active*: to be tried now, highest priority first, then longest waiting.
 *Backing off*: failed, and to be tried after 1 s, 2 s, 4 s ... 10 s. *Unschedulable*: no node takes it; it stays until
 something happens that could help (`moved`), or for UNSCHEDULABLE_SECONDS, for events that nobody thought of. Such a
-pod still serves its back-off from its last try. A *gated* pod is unschedulable by the word of one plugin, without
-having been tried; it stays until that plugin lets it through.
+pod still serves its back-off from its last try, but only while there is something else to do: it never waits for a
+scheduler that is idle. A *gated* pod is unschedulable by the word of one plugin, without having been tried; it stays
+until that plugin lets it through.
 
 A pod that is being tried is in none of them. What happens meanwhile counts: events are kept while anything is tried.
 """
@@ -64,6 +65,7 @@ class SchedulingQueue:
         self._gate = gate
         self._backoff = backoff
         self._active: SortedDict[tuple[int, int], Waiting] = SortedDict()
+        self._early: SortedDict[tuple[float, int], Waiting] = SortedDict()  # back off, but may be tried sooner
         self._waiting: dict[Key, Waiting] = {}  # in any of the three places
         self._unschedulable: dict[Key, Waiting] = {}
         self._helped: dict[Concern, dict[Key, Waiting]] = {}  # the unschedulable ones, by what can help them
@@ -120,15 +122,21 @@ class SchedulingQueue:
 
     def pop(self) -> PodInfo | None:
         """The same without waiting."""
-        if not self._active:
+        queue = self._active or self._early
+        if not queue:
             return None
-        waiting: Waiting = self._active.popitem(0)[1]
-        del self._waiting[waiting.pod.key]
+        waiting: Waiting = queue.peekitem(0)[1]
+        self._take_out(waiting)
         if not self._trying:
             self._recent.clear()
         self._trying[waiting.pod.key] = waiting
         waiting.taken_at = self._events
         return waiting.pod
+
+    def is_tried(self, pod: PodInfo) -> bool:
+        """Still: not dropped since it was taken."""
+        trying = self._trying.get(pod.key)
+        return trying is not None and trying.pod.uid == pod.uid
 
     def done(self, key: Key) -> None:
         """The pod has a node."""
@@ -168,7 +176,7 @@ class SchedulingQueue:
             waiting = self._waiting.get(key)
             if waiting is not None:
                 self._take_out(waiting)
-                waiting.ready_at = 0.0
+                waiting.ready_at = 0.0  # after it was taken out: it stands there by this
                 self._admit(waiting)
 
     def close(self) -> None:
@@ -200,10 +208,13 @@ class SchedulingQueue:
             return
         self._waiting[waiting.pod.key] = waiting
         remaining = waiting.ready_at - self._clock.monotonic()
-        if remaining > 0:
-            waiting.timer = self._clock.call_later(remaining, self._activate, waiting)
-        else:
+        if remaining <= 0:
             self._activate(waiting)
+            return
+        waiting.timer = self._clock.call_later(remaining, self._activate, waiting)
+        if waiting.plugins:  # else something did not work: that needs time
+            self._early[waiting.ready_at, waiting.number] = waiting
+            self._wakeup.set()
 
     def _set_aside(self, waiting: Waiting, *, gated: bool = False) -> None:
         key = waiting.pod.key
@@ -217,6 +228,7 @@ class SchedulingQueue:
 
     def _activate(self, waiting: Waiting) -> None:
         waiting.timer = None
+        self._early.pop((waiting.ready_at, waiting.number), None)
         self._active[waiting.order] = waiting
         self._wakeup.set()
 
@@ -231,6 +243,7 @@ class SchedulingQueue:
             waiting.timer.cancel()
             waiting.timer = None
         self._active.pop(waiting.order, None)
+        self._early.pop((waiting.ready_at, waiting.number), None)
         del self._waiting[key]
         if self._unschedulable.pop(key, None) is not None:
             waiting.gated = False

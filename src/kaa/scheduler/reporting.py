@@ -18,6 +18,16 @@ def unscheduled_condition(pod: Object, reason: str, message: str, now: str) -> O
     return {**fresh, "lastTransitionTime": moment or now}
 
 
+def unscheduled_status(pod: Object, reason: str, message: str, nominated: str | None, now: str) -> Object:
+    """What of the pod's status is to be patched; `nominated` is the node, "" for none any more, None for no change."""
+    status: Object = {}
+    if (fresh := unscheduled_condition(pod, reason, message, now)) is not None:
+        status["conditions"] = [fresh]
+    if nominated is not None and nominated != (pod.get("status", {}).get("nominatedNodeName") or ""):
+        status["nominatedNodeName"] = nominated or None
+    return status
+
+
 def reference(pod: PodInfo) -> Object:
     """What an event says of the pod that it is about."""
     metadata = {"name": pod.name, "namespace": pod.namespace, "uid": pod.uid}

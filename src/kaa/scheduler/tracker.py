@@ -66,6 +66,10 @@ class Tracker:
         else:
             change()
 
+    def has_node(self, name: str) -> bool:
+        row = self._snapshot.row_of.get(name)
+        return row is not None and bool(self._snapshot.present[row])
+
     # Assumptions
 
     def assume(self, pod: PodInfo, node_name: str) -> None:

@@ -57,7 +57,7 @@ def test_back_off_grows():
 
 
 def test_an_event_that_helps_brings_a_pod_back():
-    """Not at once: its back-off is served. An event that cannot help leaves it where it is."""
+    """An event that cannot help leaves it where it is."""
 
     async def scenario(queue, clock):
         queue.put(pod("a"))
@@ -81,7 +81,23 @@ def test_an_event_during_the_try_counts():
         queue.moved(Event(ClusterEvent.POD_GONE))
         queue.failed(("default", "a"), {"Fit"})
         assert (await queue.next()).key == ("default", "a")
-        assert clock.monotonic() == 1
+        assert clock.monotonic() == 0
+
+    play(scenario)
+
+
+def test_back_off_is_for_when_there_is_something_else_to_do():
+    """A pod that could be helped does not wait for an idle scheduler, nor does it come before pods that do not fail."""
+
+    async def scenario(queue, clock):
+        queue.put(pod("a"))
+        await queue.next()
+        queue.failed(("default", "a"), {"Fit"})
+        queue.put(pod("b"))
+        queue.moved(Event(ClusterEvent.POD_GONE))
+        assert queue.active == 1
+        assert [(await queue.next()).name for _ in range(2)] == ["b", "a"]
+        assert clock.monotonic() == 0
 
     play(scenario)
 

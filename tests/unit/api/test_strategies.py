@@ -135,3 +135,29 @@ def test_a_service_drops_what_its_new_type_does_not_need() -> None:
     spec = updated_service(NODE_PORT | {"type": "ExternalName", "externalName": "example.com"})
     assert "clusterIP" not in spec
     assert "internalTrafficPolicy" not in spec
+
+
+def test_a_gated_pod_says_so_from_the_start():
+    """Nobody else would: the scheduler does not try it."""
+    pod = {"metadata": {}, "spec": {"schedulingGates": [{"name": "example.com/wait"}]}}
+    prepare_pod_for_create(pod)
+    (found,) = pod["status"]["conditions"]
+    assert (found["type"], found["status"], found["reason"]) == ("PodScheduled", "False", "SchedulingGated")
+
+
+def test_label_keys_become_part_of_the_selector():
+    """Schedulers read the selector alone; keys that the pod does not have, and rules without a selector, stay."""
+    selector = {"matchLabels": {"app": "web"}}
+    term = {"topologyKey": "zone", "labelSelector": selector, "matchLabelKeys": ["v"], "mismatchLabelKeys": ["t", "x"]}
+    constraint = {"topologyKey": "zone", "maxSkew": 1, "labelSelector": {}, "matchLabelKeys": ["v"]}
+    bare = {"topologyKey": "zone", "maxSkew": 1, "matchLabelKeys": ["v"]}
+    preferred = [{"weight": 1, "podAffinityTerm": term}]
+    affinity = {"podAntiAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": preferred}}
+    spec = {"affinity": affinity, "topologySpreadConstraints": [constraint, bare]}
+    prepare_pod_for_create({"metadata": {"labels": {"v": "1", "t": "a"}}, "spec": spec})
+    assert selector["matchExpressions"] == [
+        {"key": "v", "operator": "In", "values": ["1"]},
+        {"key": "t", "operator": "NotIn", "values": ["a"]},
+    ]
+    assert constraint["labelSelector"] == {"matchExpressions": [{"key": "v", "operator": "In", "values": ["1"]}]}
+    assert "labelSelector" not in bare

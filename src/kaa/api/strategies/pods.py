@@ -1,5 +1,7 @@
 """Pods: their first status, their quality of service, and how long they take to end."""
 
+from collections.abc import Iterator, Mapping
+
 from kaa.api.objects import Object
 from kaa.api.quantity import parse_quantity
 
@@ -30,8 +32,50 @@ def qos_class(spec: Object) -> str:
     return "Guaranteed" if guaranteed else "Burstable"
 
 
+GATED: Object = {
+    "type": "PodScheduled",
+    "status": "False",
+    "reason": "SchedulingGated",
+    "message": "Scheduling is blocked due to non-empty scheduling gates",
+    "lastProbeTime": None,
+    "lastTransitionTime": None,
+}
+
+
 def prepare_pod_for_create(pod: Object) -> None:
     pod["status"] = {"phase": "Pending", "qosClass": qos_class(pod["spec"])}
+    if pod["spec"].get("schedulingGates"):
+        pod["status"]["conditions"] = [dict(GATED)]
+    for rule in rules_about_pods(pod["spec"]):
+        fix_label_keys(rule, pod["metadata"].get("labels") or {})
+
+
+def rules_about_pods(spec: Object) -> Iterator[Object]:
+    """All affinity terms and topology spread constraints."""
+    affinity = spec.get("affinity") or {}
+    for rules in (affinity.get("podAffinity") or {}, affinity.get("podAntiAffinity") or {}):
+        yield from rules.get("requiredDuringSchedulingIgnoredDuringExecution") or ()
+        for entry in rules.get("preferredDuringSchedulingIgnoredDuringExecution") or ():
+            yield entry["podAffinityTerm"]
+    yield from spec.get("topologySpreadConstraints") or ()
+
+
+LABEL_KEYS = (("matchLabelKeys", "In"), ("mismatchLabelKeys", "NotIn"))
+
+
+def fix_label_keys(rule: Object, labels: Mapping[str, str]) -> None:
+    """The values that the pod's labels have now are written into the rule's selector: they count from now on."""
+    selector = rule.get("labelSelector")
+    if selector is None:  # selects nothing, whatever is added
+        return
+    fixed = [
+        {"key": key, "operator": operator, "values": [labels[key]]}
+        for field, operator in LABEL_KEYS
+        for key in rule.get(field) or ()
+        if key in labels
+    ]
+    if fixed:
+        selector["matchExpressions"] = [*(selector.get("matchExpressions") or ()), *fixed]
 
 
 def pod_grace_seconds(pod: Object) -> int | None:

@@ -67,7 +67,7 @@ def make_node(chance: Chance, number: int) -> Node:
         labels["cores"] = chance.one(["4", "8", "16", "many"])
     spec: dict[str, Any] = {}
     if taints := chance.some(TAINTS, 3 if chance.often(0.3) else 0):
-        spec["taints"] = taints
+        spec["taints"] = list({(taint["key"], taint["effect"]): taint for taint in taints}.values())
     if chance.often(0.1):
         spec["unschedulable"] = True
     room = {"cpu": chance.one(["1", "2", "4500m", "0"]), "memory": chance.one(["1Gi", "3Gi", "8000M"]), "pods": "8"}

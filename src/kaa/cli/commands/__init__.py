@@ -11,6 +11,8 @@ COMMANDS = {
     "image": "image",
     "snapshot": "snapshot",
     "logs": "logs",
+    "record": "record",
+    "replay": "replay",
     "explain": "explain",
     "apiserver": "apiserver",
     "controller-manager": "controller_manager",

@@ -13,6 +13,7 @@ from collections import OrderedDict
 from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from weakref import ReferenceType, ref
 
 import numpy as np
 
@@ -134,12 +135,12 @@ class Memory:
 
     def __init__(self) -> None:
         self._shapes: OrderedDict[PodShape, Known] = OrderedDict()
-        self._budgets: Budgets | None = None
+        self._of: tuple[ReferenceType[Snapshot], Budgets] | None = None
 
     def recall(self, pod: PodInfo, snapshot: Snapshot, budgets: Budgets) -> Known:
-        if budgets != self._budgets:
+        if self._of is None or self._of[0]() is not snapshot or self._of[1] != budgets:
             self._shapes.clear()
-            self._budgets = budgets
+            self._of = ref(snapshot), budgets
         known = self._shapes.pop(pod.shape, None)
         changed = snapshot.changed_since(known.changes) if known is not None else None
         if known is None or changed is None or known.node_changes != snapshot.node_changes:

@@ -56,7 +56,7 @@ def gone(key: Key, view: View, now: datetime) -> Actions:
 
 
 def free(pods: Iterator[Object] | list[Object]) -> Actions:
-    """What is refused is left to a later reconcile: the pod has changed, or is gone."""
+    """One that is gone needs nothing any more; any other refusal is tried again with the whole job."""
     for pod in pods:
         _refusal = yield untrack(pod)
 

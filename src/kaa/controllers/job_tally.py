@@ -26,7 +26,7 @@ TRACKING = "batch.kubernetes.io/job-tracking"
 UNCOUNTED_LIMIT = 500
 """Uids in `uncountedTerminatedPods`, as upstream's: it keeps the status below 20 KB."""
 
-GONE = frozenset({"NotFound", "Conflict"})
+GONE = frozenset({"NotFound"})
 
 
 @dataclass(slots=True)

@@ -45,7 +45,8 @@ WRITES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 class FailedWrites:
     """A fraction of the writes is refused with `reason`.
 
-    Conflict: somebody else was faster. It had no effect, and one reads again and tries again.
+    Conflict: somebody else was faster. It had no effect, and one reads again and tries again. It meets creations (a
+    quota was being changed), and those changes and deletions that say of which version they are.
     TooManyRequests: the server protects itself. No effect; `Retry-After` says when to try again.
     InternalError, ServiceUnavailable, ServerTimeout: the store behind the server failed or was slow. One in two of
     these *has* taken effect, which its client is not told: etcd had committed when its answer was lost.
@@ -54,6 +55,10 @@ class FailedWrites:
     fraction: float
     reason: str
     plural: str = ""  # only of this resource; "": of all
+
+    def concerns(self, method: str, path: str, body: bytes) -> bool:
+        guarded = method in ("POST", "PUT") or b'"resourceVersion"' in body
+        return self.plural in ("", plural_of(path)) and (guarded or self.reason != "Conflict")
 
     @property
     def may_take_effect(self) -> bool:
@@ -170,7 +175,7 @@ class Link:
         timeout_seconds: float = 30.0,
     ) -> Response:
         await self._travel(timeout_seconds)
-        refusal, takes_effect = self._refusal(method, path) if method in WRITES else (None, True)
+        refusal, takes_effect = self._refusal(method, path, body) if method in WRITES else (None, True)
         if takes_effect:
             response = await self._transport.request(
                 method, path, query=query, headers=headers, body=body, timeout_seconds=timeout_seconds
@@ -178,12 +183,12 @@ class Link:
         await self._travel(timeout_seconds)
         return refusal or response
 
-    def _refusal(self, method: str, path: str) -> tuple[Response | None, bool]:
+    def _refusal(self, method: str, path: str, body: bytes) -> tuple[Response | None, bool]:
         """What is answered in the server's place, and whether the request reaches it all the same."""
         for rule in self.rules:
             if (
                 isinstance(rule, FailedWrites)
-                and rule.plural in ("", plural_of(path))
+                and rule.concerns(method, path, body)
                 and self._random.random() < rule.fraction
             ):
                 error = APIError(

@@ -209,7 +209,7 @@ def _index(pod: Object) -> str:
 
 @invariant("Job.batch")
 def jobs_only_progress(moment: Moment) -> Iterator[str]:
-    """What a Job has counted stays counted; once finished it stays so; it has no more successes than completions."""
+    """What a Job has counted stays counted; once finished it stays so."""
     if moment.old is None or moment.new is None or uid_of(moment.old) != uid_of(moment.new):
         return
     before, after = moment.old.get("status") or {}, moment.new.get("status") or {}
@@ -218,9 +218,16 @@ def jobs_only_progress(moment: Moment) -> Iterator[str]:
             yield f"{_full_name(moment.new)}: {count} went from {before[count]} to {after.get(count, 0)}"
     if (was := _finished(moment.old)) and _finished(moment.new) != was:
         yield f"{_full_name(moment.new)} was {was}, and is no longer"
-    completions = moment.new["spec"].get("completions")
-    if completions is not None and after.get("succeeded", 0) > completions:
-        yield f"{_full_name(moment.new)} counts {after['succeeded']} successes of {completions}"
+
+
+@invariant("Job.batch")
+def never_above_completions(moment: Moment) -> Iterator[str]:
+    """A Job has no more successes than completions."""
+    if moment.new is None or (completions := moment.new["spec"].get("completions")) is None:
+        return
+    succeeded = (moment.new.get("status") or {}).get("succeeded", 0)
+    if succeeded > completions:
+        yield f"{_full_name(moment.new)} counts {succeeded} successes of {completions}"
 
 
 def _finished(job: Object) -> str:
@@ -288,12 +295,12 @@ def ended_is_ended(moment: Moment) -> Iterator[str]:
 
 @invariant("Pod")
 def quota_never_exceeded(moment: Moment) -> Iterator[str]:
-    """No pod gets into a namespace past its ResourceQuotas (those without scopes)."""
+    """No pod gets into a namespace past its ResourceQuotas (those without scopes), as they are or just were."""
     if not moment.created or moment.new is None:
         return
     namespace = namespace_of(moment.new)
     for quota in moment.objects.list("ResourceQuota", namespace):
-        hard = (quota.get("status") or {}).get("hard") or {}
+        allowed, before = (quantities((quota.get(part) or {}).get("hard")) for part in ("spec", "status"))
         if quota["spec"].get("scopes") or quota["spec"].get("scopeSelector"):
             continue
         used: dict[str, Quantity] = defaultdict(lambda: Quantity(0))
@@ -302,7 +309,8 @@ def quota_never_exceeded(moment: Moment) -> Iterator[str]:
                 used["pods"] += ONE
                 for resource, amount in pod_total(pod, "requests").items():
                     used[f"requests.{resource}"] += amount
-        for resource, limit in quantities(hard).items():
+        for resource, limit in before.items():
+            limit = max(limit, allowed.get(resource, limit))
             if used[resource] > limit:
                 yield f"{_full_name(quota)} allows {limit} of {resource}; {used[resource]} are used"
 
@@ -358,7 +366,7 @@ def jobs_are_done(moment: Moment) -> Iterator[str]:
         finished = _finished(job)
         if not finished and not job["spec"].get("suspend"):
             yield f"{_full_name(job)} is not finished: {status}"
-        if finished == "Complete" and completions is not None and status.get("succeeded", 0) != completions:
+        if finished == "Complete" and completions is not None and status.get("succeeded", 0) < completions:
             yield f"{_full_name(job)} is complete with {status.get('succeeded', 0)} of {completions} successes"
         for pod in moment.objects.owned(job, "Pod"):
             if finished and "batch.kubernetes.io/job-tracking" in (pod["metadata"].get("finalizers") or ()):
@@ -412,7 +420,12 @@ ALWAYS: tuple[Invariant, ...] = (
     quota_never_exceeded,
 )
 
-UNAMBIGUOUS: tuple[Invariant, ...] = (one_daemon_a_node, never_above_parallelism, one_pod_an_index)
+UNAMBIGUOUS: tuple[Invariant, ...] = (
+    one_daemon_a_node,
+    never_above_parallelism,
+    never_above_completions,
+    one_pod_an_index,
+)
 
 AT_REST: tuple[Invariant, ...] = (
     no_orphans,

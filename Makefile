@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help up down test check e2e crash bench bench-scheduler conformance update verify packages
+.PHONY: help up down test check e2e crash test-upstream bench bench-scheduler conformance update verify packages
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 18
@@ -34,6 +34,9 @@ e2e: $(VENV)/.dev packages ## only the tests with real containers (root)
 
 crash: $(VENV)/.dev ## kill -9 of the API server amid 1,000 writes, 20 times a store
 	KAA_CRASHES=20 pytest tests/integration/test_crash.py
+
+test-upstream: $(VENV)/.dev ## the controllers' tests against the API server of KUBECONFIG, which nobody else must use
+	pytest tests/integration -k controllers --kubeconfig $(KUBECONFIG)
 
 bench: $(VENV)/.dev ## measure what docs/BENCHMARKS.md reports, and write it
 	python -m bench

@@ -3,12 +3,22 @@
 from collections.abc import AsyncIterator
 
 import pytest
+from tests.integration import upstream
 
 from kaa.client.rest import Client
 from kaa.lib.clock import WallClock
 from kaa.server.app import APIServer
 from kaa.server.inprocess import InProcessTransport
 from kaa.store.memory import MemoryStore
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    help_text = "run the controllers' tests against the API server of this kubeconfig, which nobody else must use"
+    parser.addoption("--kubeconfig", default="", help=help_text)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    upstream.KUBECONFIG = config.getoption("--kubeconfig", default="")
 
 
 @pytest.fixture

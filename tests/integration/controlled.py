@@ -1,19 +1,23 @@
 """A cluster to try the controllers and the scheduler in: the real server, one process, virtual time.
 
-No test waits: time jumps to the next timer when nothing can run. `until` therefore counts virtual seconds.
+No test waits: time jumps to the next timer when nothing can run. `until` therefore counts virtual seconds. With the
+option --kubeconfig the same tests run against another server (`upstream.py`), in real time.
 """
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import replace
 from typing import Any
+
+import pytest
+from tests.integration import upstream
 
 from kaa.api.errors import APIError
 from kaa.client.rest import Client
 from kaa.controllers import Options
 from kaa.controllers.runtime import run_controller_manager
-from kaa.lib.clock import VirtualClock, VirtualEventLoop, rfc3339, rfc3339_micro
+from kaa.lib.clock import Clock, VirtualClock, VirtualEventLoop, WallClock, rfc3339, rfc3339_micro
 from kaa.scheduler.loop import run_scheduler
 from kaa.server.admission import AdmissionChain
 from kaa.server.admission.namespace_lifecycle import NAMESPACE_LIFECYCLE
@@ -34,7 +38,7 @@ VIRTUAL_LIMIT_SECONDS = 100_000
 class Cluster:
     """A server, the controllers, the scheduler and nodes that say they are fine, and do nothing else."""
 
-    def __init__(self, client: Client, clock: VirtualClock) -> None:
+    def __init__(self, client: Client, clock: Clock) -> None:
         self.client = client
         self.clock = clock
 
@@ -60,11 +64,10 @@ class Cluster:
             "kind": "Node",
             "metadata": {"name": name, "labels": {"kubernetes.io/hostname": name}},
         }
-        made = await self.client.create({**node, "spec": {}})
+        await self.client.create({**node, "spec": {}})
         room = {"cpu": cpu, "memory": "8Gi", "pods": "110"}
-        await self.client.update_status(
-            {**made, "status": {"allocatable": room, "capacity": room, "conditions": [ready]}}
-        )
+        status = {"status": {"allocatable": room, "capacity": room, "conditions": [ready]}}
+        await self.client.patch("Node", name, status, subresource="status")
 
     async def heartbeat(self, name: str) -> None:
         """Renews the node's lease every ten seconds, until cancelled."""
@@ -131,38 +134,60 @@ def trust_in_living_namespaces(core: Core) -> Chain:
 
 
 @asynccontextmanager
-async def running(*, kubelet: bool = True, grace: float = 40.0, **more: Any) -> AsyncIterator[Cluster]:
-    """`more` are options of the controllers."""
+async def own_server() -> AsyncIterator[tuple[Client, Clock]]:
+    """A server of ours in this process, for one test."""
     clock = VirtualClock(seed=7)
     store = MemoryStore(clock)
     server = APIServer(store, clock, secure=trust_in_living_namespaces)
     await server.start()
     for name in ("default", "kube-system", "kube-node-lease"):
         await server.writer.create("Namespace", {"metadata": {"name": name}})
-    client = Client(InProcessTransport(server.handle))
-    cluster = Cluster(client, clock)
-    options = Options(root_ca_pem=CA, cluster_cidr="10.244.0.0/16", node_grace_seconds=grace, **more)
-    work = [run_controller_manager(client, clock, options=options), run_scheduler(client, clock)]
-    if kubelet:
-        work.append(cluster.play_kubelet())
-    tasks = [asyncio.ensure_future(coroutine) for coroutine in work]
     try:
-        yield cluster
-        for task in tasks:
-            assert not task.done(), task.exception()
+        yield Client(InProcessTransport(server.handle)), clock
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.wait(tasks)
         await server.stop()
         await store.close()
 
 
-def virtual(test: Callable[[], Awaitable[None]]) -> Callable[[], None]:
-    """Runs a test on a loop of its own whose time is virtual."""
+@asynccontextmanager
+async def running_server() -> AsyncIterator[tuple[Client, Clock]]:
+    """The server that the option names, emptied of what it did not have before by whoever uses it."""
+    client = upstream.connect(upstream.KUBECONFIG)
+    try:
+        yield client, WallClock()
+    finally:
+        await client.close()
+
+
+@asynccontextmanager
+async def running(*, kubelet: bool = True, grace: float = 40.0, **more: Any) -> AsyncIterator[Cluster]:
+    """`more` are options of the controllers."""
+    async with running_server() if upstream.KUBECONFIG else own_server() as (client, clock):
+        cluster = Cluster(client, clock)
+        options = Options(root_ca_pem=CA, cluster_cidr="10.244.0.0/16", node_grace_seconds=grace, **more)
+        work = [run_controller_manager(client, clock, options=options), run_scheduler(client, clock)]
+        if kubelet:
+            work.append(cluster.play_kubelet())
+        tasks = [asyncio.ensure_future(coroutine) for coroutine in work]
+        try:
+            async with upstream.cleaned(client, clock) if upstream.KUBECONFIG else nullcontext():
+                yield cluster
+            for task in tasks:
+                assert not task.done(), task.exception()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+
+
+Test = Callable[[], Awaitable[None]]
+
+
+def virtual(test: Test) -> Callable[[], None]:
+    """Runs a test on a loop of its own whose time is virtual; against another server time is real."""
 
     def run() -> None:
-        loop = VirtualEventLoop()
+        loop = asyncio.new_event_loop() if upstream.KUBECONFIG else VirtualEventLoop()
         asyncio.set_event_loop(loop)
         try:
             loop.run_until_complete(asyncio.wait_for(test(), VIRTUAL_LIMIT_SECONDS))
@@ -171,6 +196,19 @@ def virtual(test: Callable[[], Awaitable[None]]) -> Callable[[], None]:
         finally:
             loop.close()
             asyncio.set_event_loop(None)
+
+    run.__name__, run.__doc__ = test.__name__, test.__doc__
+    return run
+
+
+def only_virtual(test: Test) -> Callable[[], None]:
+    """As `virtual`, for a test that waits for minutes or needs the server in this process."""
+    in_virtual_time = virtual(test)
+
+    def run() -> None:
+        if upstream.KUBECONFIG:
+            pytest.skip("needs virtual time")
+        in_virtual_time()
 
     run.__name__, run.__doc__ = test.__name__, test.__doc__
     return run

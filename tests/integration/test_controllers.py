@@ -7,7 +7,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from tests.integration.controlled import CA, Cluster, running, virtual
+from tests.integration.controlled import CA, Cluster, only_virtual, running, virtual
 
 from kaa.api.objects import condition
 
@@ -316,7 +316,8 @@ async def test_a_service_gets_endpoints() -> None:
         await cluster.client.create(service)
 
         async def ready(count: int) -> Any:
-            slices = (await cluster.client.list("EndpointSlice", "default")).items
+            ours = "kubernetes.io/service-name=web"
+            slices = (await cluster.client.list("EndpointSlice", "default", label_selector=ours)).items
             found = [e for s in slices for e in s.get("endpoints") or () if e["conditions"]["ready"]]
             return slices if len(found) == count else None
 
@@ -333,12 +334,13 @@ async def test_a_service_gets_endpoints() -> None:
 
         async def gone() -> bool:
             kinds = ("EndpointSlice", "Endpoints")
-            return not [o for kind in kinds for o in (await cluster.client.list(kind, "default")).items]
+            found = [o for kind in kinds for o in (await cluster.client.list(kind, "default")).items]
+            return {o["metadata"]["name"] for o in found} <= {"kubernetes"}
 
         await cluster.until(gone, "the endpoints are gone")
 
 
-@virtual
+@only_virtual
 async def test_a_silent_node_loses_its_pods() -> None:
     """Unknown after the grace time, tainted, its pods not ready at once and evicted after their tolerations' time."""
     async with running() as cluster:
@@ -458,19 +460,13 @@ async def test_an_object_whose_owner_is_absent_goes() -> None:
         await config_map("renewed", {**owner, "uid": "before"})
         await config_map("abroad", owner, namespace="other")
 
-        async def left() -> bool:
-            found = (await cluster.client.list("ConfigMap")).items
-            names = {o["metadata"]["name"] for o in found} - {"kube-root-ca.crt"}
-            return names == {"owner", "kept"}
+        async def left(*names: str) -> bool:
+            found = [o for ns in ("default", "other") for o in (await cluster.client.list("ConfigMap", ns)).items]
+            return {o["metadata"]["name"] for o in found} - {"kube-root-ca.crt"} == set(names)
 
-        await cluster.until(left, "only what has an owner is left")
+        await cluster.until(lambda: left("owner", "kept"), "only what has an owner is left")
         kept = await cluster.client.get("ConfigMap", "kept", "default")
         assert [ref["name"] for ref in kept["metadata"]["ownerReferences"]] == ["owner"]
         await cluster.client.delete("ConfigMap", "owner", "default")
 
-        async def none() -> bool:
-            return {o["metadata"]["name"] for o in (await cluster.client.list("ConfigMap")).items} == {
-                "kube-root-ca.crt"
-            }
-
-        await cluster.until(none, "the owner took the last along")
+        await cluster.until(left, "the owner took the last along")

@@ -3,7 +3,7 @@
 import asyncio
 from typing import Any
 
-from tests.integration.controlled import EXIT_CODE, Cluster, running, virtual
+from tests.integration.controlled import EXIT_CODE, Cluster, only_virtual, running, virtual
 
 from kaa.api.objects import condition
 
@@ -93,7 +93,7 @@ async def test_a_deleted_job_takes_its_pods_along() -> None:
         await cluster.until(empty, "no pod is left")
 
 
-@virtual
+@only_virtual
 async def test_a_cron_job_starts_a_job_at_each_time() -> None:
     """Two hours of every ten minutes: as many jobs, none twice, and only the latest of them kept."""
     async with running() as cluster:

@@ -12,7 +12,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
-from tests.integration.controlled import running, virtual
+from tests.integration.controlled import only_virtual, running, virtual
 
 from kaa.api.errors import APIError
 from kaa.api.objects import condition
@@ -116,11 +116,54 @@ async def test_a_budget_follows_its_pods() -> None:
 
         async def allowed() -> Any:
             status = (await cluster.client.get("PodDisruptionBudget", "web", "default"))["status"]
-            return status if status.get("disruptionsAllowed") else None
+            return status if status.get("disruptionsAllowed") == 2 else None
 
-        status = await cluster.until(allowed, "disruptions are allowed")
-        assert (status["disruptionsAllowed"], status["desiredHealthy"], status["expectedPods"]) == (2, 1, 3)
+        status = await cluster.until(allowed, "two disruptions are allowed")
+        assert (status["desiredHealthy"], status["expectedPods"]) == (1, 3)
         assert condition(status["conditions"], "DisruptionAllowed")["status"] == "True"
+
+
+@virtual
+async def test_a_service_range_is_ready_and_goes() -> None:
+    """A range that nobody has an address of is free to go, once the allocators have heard of it."""
+    async with running() as cluster:
+        cidr = {"apiVersion": "networking.k8s.io/v1", "kind": "ServiceCIDR", "metadata": {"name": "extra"}}
+        await cluster.client.create({**cidr, "spec": {"cidrs": ["10.77.0.0/24"]}})
+
+        async def ready() -> bool:
+            found = await cluster.client.get("ServiceCIDR", "extra")
+            known = condition((found.get("status") or {}).get("conditions"), "Ready")
+            return known is not None and known["status"] == "True" and bool(found["metadata"].get("finalizers"))
+
+        await cluster.until(ready, "ready")
+        await cluster.client.delete("ServiceCIDR", "extra")
+
+        async def gone() -> bool:
+            return "extra" not in [o["metadata"]["name"] for o in (await cluster.client.list("ServiceCIDR")).items]
+
+        assert not await gone()
+        await cluster.until(gone, "gone", 30)
+
+
+@virtual
+async def test_an_admission_policy_is_looked_at() -> None:
+    """Its status follows its generation."""
+    async with running() as cluster:
+        api = "admissionregistration.k8s.io/v1"
+        rule = {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["configmaps"]}
+        spec = {
+            "failurePolicy": "Fail",
+            "matchConstraints": {"resourceRules": [rule]},
+            "validations": [{"expression": "object.metadata.name != 'x'"}],
+        }
+        policy = {"apiVersion": api, "kind": "ValidatingAdmissionPolicy", "metadata": {"name": "p"}, "spec": spec}
+        await cluster.client.create(policy)
+
+        async def observed() -> bool:
+            found = await cluster.client.get("ValidatingAdmissionPolicy", "p")
+            return bool((found.get("status") or {}).get("observedGeneration") == found["metadata"]["generation"])
+
+        await cluster.until(observed, "observed")
 
 
 @virtual
@@ -139,7 +182,7 @@ async def test_a_role_is_aggregated() -> None:
         await cluster.until(aggregated, "aggregated", 5)
 
 
-@virtual
+@only_virtual
 async def test_of_two_managers_one_works() -> None:
     """The other takes over when the first ends, and nothing is done twice meanwhile."""
     async with running() as cluster:
@@ -171,7 +214,7 @@ async def test_of_two_managers_one_works() -> None:
         await asyncio.wait(managers.values())
 
 
-@virtual
+@only_virtual
 async def test_a_kubelet_gets_its_certificate() -> None:
     """Once approved, signed by the cluster's authority, and good for a client of that name."""
     with TemporaryDirectory() as directory:

@@ -3,7 +3,7 @@
 import asyncio
 from typing import Any
 
-from tests.integration.controlled import Cluster, running, virtual
+from tests.integration.controlled import Cluster, only_virtual, running, virtual
 
 from kaa.api.objects import condition
 from kaa.api.selectors import Selector
@@ -136,7 +136,7 @@ class Load(MetricsTable):
         return await super().resource(namespace, selector, resource, container)
 
 
-@virtual
+@only_virtual
 async def test_an_autoscaler_follows_the_load() -> None:
     """Without metrics it says so; with load it grows to its bound; when that is gone it shrinks, but not at once."""
     load = Load()

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from kaa.api.errors import APIError
 from kaa.api.objects import Object, uid_of
 from kaa.client.events import EventRecorder
+from kaa.client.leader import LeaderElector
 from kaa.client.rest import Client
 from kaa.client.transport import TransportError
 from kaa.client.view import Informers
@@ -46,10 +47,11 @@ COMPONENT = "default-scheduler"
 BINDINGS_AT_ONCE = 64
 """Pods on their way and reports under way; each is a round trip or more that the next decision need not wait for."""
 
+LEASE_NAME = "kube-scheduler"
 LEASE: Object = {
     "apiVersion": "coordination.k8s.io/v1",
     "kind": "Lease",
-    "metadata": {"name": "kube-scheduler", "namespace": "kube-system"},
+    "metadata": {"name": LEASE_NAME, "namespace": "kube-system"},
 }
 
 DEFAULT_PROFILE = Profile(DEFAULT_NAME, PLUGINS)
@@ -265,20 +267,37 @@ class Scheduler:
 
 
 async def run_scheduler(
-    client: Client, clock: Clock, *, configuration: "Configuration | None" = None, socket: Path | None = None
+    client: Client,
+    clock: Clock,
+    *,
+    configuration: "Configuration | None" = None,
+    socket: Path | None = None,
+    identity: str = "",
 ) -> None:
-    """Schedules until cancelled. At `socket` it explains its decisions."""
-    if configuration is None:
-        scheduler = Scheduler(client, clock)
+    """Schedules until cancelled. At `socket` it explains its decisions.
+
+    With an `identity` only while this candidate holds the lease `kube-scheduler`, so that several can run;
+    `client.leader.LeadershipLost` is raised when it is lost, and the process should end and start anew.
+    """
+
+    async def work() -> None:
+        # Made only now: what waits for its turn fills no caches.
+        if configuration is None:
+            scheduler = Scheduler(client, clock)
+        else:
+            scheduler = Scheduler(
+                client,
+                clock,
+                profiles=configuration.profiles,
+                backoff=configuration.backoff,
+                files=configuration.files,
+            )
+        async with asyncio.TaskGroup() as tasks:
+            if socket is not None:
+                tasks.create_task(serve_explanations(socket, scheduler.explain))
+            tasks.create_task(scheduler.run())
+
+    if identity:
+        await LeaderElector(client, clock, LEASE_NAME, identity).lead(work)
     else:
-        scheduler = Scheduler(
-            client,
-            clock,
-            profiles=configuration.profiles,
-            backoff=configuration.backoff,
-            files=configuration.files,
-        )
-    async with asyncio.TaskGroup() as tasks:
-        if socket is not None:
-            tasks.create_task(serve_explanations(socket, scheduler.explain))
-        tasks.create_task(scheduler.run())
+        await work()

@@ -22,10 +22,9 @@ def profile(*more: Plugin) -> Profile:
 
 
 class Scheduling:
-    def __init__(self, client: Client, clock: Clock, scheduler: Scheduler) -> None:
+    def __init__(self, client: Client, clock: Clock) -> None:
         self.client = client
         self.clock = clock
-        self.scheduler = scheduler
 
     async def add_node(self, name: str, cpu: str = "1", **more: Any) -> None:
         node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name, **more}, "spec": {}}
@@ -96,8 +95,8 @@ async def serving() -> AsyncIterator[tuple[Client, Clock]]:
 
 @asynccontextmanager
 async def scheduling(*profiles: Profile) -> AsyncIterator[Scheduling]:
-    async with serving() as (client, clock), scheduler_of(client, clock, profiles) as scheduler:
-        yield Scheduling(client, clock, scheduler)
+    async with serving() as (client, clock), scheduler_of(client, clock, profiles):
+        yield Scheduling(client, clock)
 
 
 @asynccontextmanager

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Iterator
 import numpy as np
 import pytest
 from tests.integration.controlled import virtual
-from tests.integration.scheduler.scheduling import Scheduling, profile, scheduling
+from tests.integration.scheduler.scheduling import Scheduling, profile, scheduler_of, scheduling, serving
 
 from kaa.api.objects import condition
 from kaa.scheduler.framework import Placement, Plugin, Profile, Rejection
@@ -151,23 +151,26 @@ async def test_a_gate_that_raises_stays_closed() -> None:
 @virtual
 async def test_a_pod_that_goes_while_it_is_decided_on() -> None:
     """What the watches told meanwhile is taken in before the decision is carried out."""
+    asked: list[str] = []
 
     def slow(pod, snapshot):
+        asked.append(pod.name)
         time.sleep(0.1)
         return iter(())
 
-    async with scheduling(profile(Plugin(name="Foreign", foreign=True, limit_seconds=5, reject=slow))) as cluster:
+    async def was_asked() -> bool:
+        return bool(asked)
+
+    plugin = Plugin(name="Foreign", foreign=True, limit_seconds=5, reject=slow)
+    async with serving() as (client, clock), scheduler_of(client, clock, [profile(plugin)]) as scheduler:
+        cluster = Scheduling(client, clock)
         await cluster.add_node("node-1")
         await cluster.add_pod("gone")
-        await cluster.until(lambda: is_tried(cluster), "gone is tried")
+        await cluster.until(was_asked, "it is decided on")
         await cluster.delete_pod("gone")
         await cluster.add_pod("next")
         await cluster.bound("next")
-        assert cluster.scheduler.snapshot.pods.keys() == {("default", "next")}
-
-
-async def is_tried(cluster: Scheduling) -> bool:
-    return len(cluster.scheduler.queue) == 0
+        assert scheduler.snapshot.pods.keys() == {("default", "next")}
 
 
 def test_threads_are_not_given_up_without_end() -> None:

@@ -76,10 +76,10 @@ async def test_a_more_important_pod_takes_the_nomination_over() -> None:
 async def test_a_scheduler_that_starts_knows_of_nominations() -> None:
     """The one before was killed after it had evicted: the room must still be the pod's."""
     async with serving() as (client, clock):
-        async with scheduler_of(client, clock) as scheduler:
-            await preempted(Scheduling(client, clock, scheduler))
-        async with scheduler_of(client, clock) as scheduler:
-            cluster = Scheduling(client, clock, scheduler)
+        async with scheduler_of(client, clock):
+            await preempted(Scheduling(client, clock))
+        async with scheduler_of(client, clock):
+            cluster = Scheduling(client, clock)
             await cluster.add_pod("sneaky", cpu="500m")
             await cluster.waits("sneaky", "Insufficient cpu")
             await cluster.delete_pod("low")

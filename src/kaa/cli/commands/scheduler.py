@@ -1,6 +1,7 @@
 """`kaa scheduler`."""
 
 from pathlib import Path
+from socket import gethostname
 
 import click
 
@@ -20,7 +21,10 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option("--config", type=FILE, help="A KubeSchedulerConfiguration: profiles, plugins, extenders.")
 @click.option("--plugin", "plugins", multiple=True, type=FILE, help="A Python file with a plugin; see the docs.")
 @click.option("--explain-socket", type=click.Path(path_type=Path), help="Where `kaa explain --socket` may ask.")
-def command(kubeconfig: str, config: Path | None, plugins: tuple[Path, ...], explain_socket: Path | None) -> None:
+@click.option("--leader-elect", is_flag=True, help="Work only while no other scheduler does.")
+def command(
+    kubeconfig: str, config: Path | None, plugins: tuple[Path, ...], explain_socket: Path | None, leader_elect: bool
+) -> None:
     """Run the scheduler in the foreground, against any Kubernetes API."""
     configuration = None
     if config is not None or plugins:
@@ -31,7 +35,10 @@ def command(kubeconfig: str, config: Path | None, plugins: tuple[Path, ...], exp
         except BadConfiguration as error:
             raise ClusterError(str(error)) from None
 
+    clock = WallClock()
+    identity = f"{gethostname()}_{clock.uuid()}" if leader_elect else ""
+
     async def run(client: Client) -> None:
-        await run_scheduler(client, WallClock(), configuration=configuration, socket=explain_socket)
+        await run_scheduler(client, clock, configuration=configuration, socket=explain_socket, identity=identity)
 
     run_with_client(kubeconfig, "kube-scheduler", run)

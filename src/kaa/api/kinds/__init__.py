@@ -44,6 +44,7 @@ BUILTIN: tuple[GroupVersion, ...] = (
     admissionregistration.V1,
     apiextensions.V1,
     scheduling.V1,
+    scheduling.V1BETA1,
     coordination.V1,
     node.V1,
     discovery.V1,

@@ -1,7 +1,7 @@
 """The scheduling.k8s.io group."""
 
 from kaa.api import defaults, printing, validation
-from kaa.api.resource import GroupVersion, Resource
+from kaa.api.resource import STATUS, GroupVersion, Resource
 
 V1 = GroupVersion(
     "scheduling.k8s.io",
@@ -19,3 +19,18 @@ V1 = GroupVersion(
         ),
     ),
 )
+
+V1BETA1 = GroupVersion(
+    "scheduling.k8s.io",
+    "v1beta1",
+    (
+        Resource(
+            kind="PodGroup",
+            validate=validation.scheduling.validate_pod_group,
+            validate_update=validation.scheduling.validate_pod_group_update,
+            subresources=(STATUS,),
+        ),
+        Resource(kind="Workload", validate=validation.scheduling.validate_workload),
+    ),
+)
+"""Groups of pods that are scheduled together. A Workload is what controllers make them from."""

@@ -137,7 +137,7 @@ CLUSTER_ROLES: dict[str, str] = {
         create tokenreviews.authentication.k8s.io
         create subjectaccessreviews.authorization.k8s.io
         {READ} csinodes.storage.k8s.io csidrivers.storage.k8s.io csistoragecapacities.storage.k8s.io
-        {READ} volumeattachments.storage.k8s.io
+        {READ} volumeattachments.storage.k8s.io podgroups.scheduling.k8s.io
         {READ} deviceclasses.resource.k8s.io resourceslices.resource.k8s.io
         {READ} devicetaintrules.resource.k8s.io
         get,list,watch,create,delete,update,patch resourceclaims.resource.k8s.io

@@ -90,6 +90,7 @@ class PodShape:
     preemption_policy: str
     requests: Amounts
     nonzero: tuple[int, int]  # cpu and memory, with defaults for containers that request none
+    nonzero_of_containers: tuple[int, int]  # the same without what is requested for the pod as a whole
     ports: tuple[HostPort, ...] = ()
     affinity: tuple[PodTerm, ...] = ()
     anti_affinity: tuple[PodTerm, ...] = ()
@@ -156,6 +157,10 @@ class PodInfo:
     @property
     def nonzero(self) -> tuple[int, int]:
         return self.shape.nonzero
+
+    @property
+    def nonzero_of_containers(self) -> tuple[int, int]:
+        return self.shape.nonzero_of_containers
 
     @property
     def ports(self) -> tuple[HostPort, ...]:
@@ -304,6 +309,7 @@ def _shape(spec: Object, namespace: str, labels: Mapping[str, str], owner: Owner
         preemption_policy=spec.get("preemptionPolicy") or "PreemptLowerPriority",
         requests=requests_of(spec),
         nonzero=_nonzero(spec),
+        nonzero_of_containers=_nonzero({**spec, "resources": None}) if spec.get("resources") else _nonzero(spec),
         ports=tuple(_host_ports([*containers, *(c for c in started_one_by_one if c.get("restartPolicy") == "Always")])),
         affinity=tuple(_terms(together, namespace, labels)),
         anti_affinity=tuple(_terms(apart, namespace, labels)),

@@ -42,5 +42,6 @@ def uses(pod: PodInfo, snapshot: Snapshot, resources: Weights, *, as_requested: 
             continue
         in_use = snapshot.requested[place]
         if not as_requested and name in (CPU, MEMORY):
-            in_use, wanted = snapshot.nonzero[place], pod.nonzero[place]
+            # As upstream's: the pod that is decided on counts by its containers, bound ones as a whole.
+            in_use, wanted = snapshot.nonzero[place], pod.nonzero_of_containers[place]
         yield Use(weight, snapshot.allocatable[place], in_use, wanted)

@@ -55,14 +55,18 @@ def node_affinity(pod: Pod, nodes: list[Node], cluster: Cluster) -> dict[str, in
 
 
 def least_allocated(pod: Pod, nodes: list[Node], cluster: Cluster) -> dict[str, int]:
-    """The mean over cpu and memory of the share that would be left."""
+    """The mean over cpu and memory of the share that would be left.
+
+    What the pod requests as a whole does not count, found by asking upstream's own: only what its containers do.
+    """
+    wanted = requests({**pod, "spec": {**pod["spec"], "resources": None}}, UNSAID)
 
     def score(node: Node) -> int:
         shares = []
         for resource in ("cpu", "memory"):
             if not (all_of_it := room(node, resource)):
                 continue
-            used = requested(node, cluster, resource, say_more=True) + requests(pod, UNSAID).get(resource, 0)
+            used = requested(node, cluster, resource, say_more=True) + wanted.get(resource, 0)
             shares.append((all_of_it - used) * 100 // all_of_it if used <= all_of_it else 0)
         return sum(shares) // len(shares) if shares else 0
 

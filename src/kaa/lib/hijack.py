@@ -10,6 +10,8 @@ Nothing has been answered when `hijack` returns; the 101 (or the refusal) is the
 and TLS sockets, on asyncio's loop and uvloop's. The connection is closed when the handler returns; when the peer
 closes it, the reader sees the end of file. Bytes that the peer has sent right behind a WebSocket request come first;
 a SPDY client is silent until it has read the 101.
+
+`detach` takes it for longer than the handler: aiohttp forgets the connection, and `attach` may give it back later.
 """
 
 import asyncio
@@ -69,3 +71,26 @@ async def hijack(request: web.BaseRequest) -> tuple[asyncio.StreamReader, asynci
     if protocol._reading_paused or protocol._buffer_paused:
         transport.resume_reading()
     return reader, asyncio.StreamWriter(transport, taken_over, reader, loop)
+
+
+def detach(request: web.BaseRequest, protocol: asyncio.Protocol) -> asyncio.Transport:
+    """Gives the connection of `request` to `protocol`; the handler is to return HIJACKED, and nothing is closed then.
+
+    The body must have been read. Raises ConnectionError if the peer has gone.
+    """
+    transport, handler = request.transport, request.protocol
+    if transport is None or handler._manager is None:
+        raise ConnectionResetError("the connection is closed")
+    transport.set_protocol(protocol)
+    handler.transport = None  # or else it would be closed
+    handler.keep_alive(False)
+    handler._parser = None  # the two hold each other, and would wait for the garbage collector
+    handler._manager.connection_lost(handler)
+    return transport
+
+
+def attach(transport: asyncio.Transport, server: web.Server) -> None:
+    """Lets an aiohttp server wait for the next request on a connection that was detached."""
+    handler = server()
+    transport.set_protocol(handler)
+    handler.connection_made(transport)

@@ -82,11 +82,12 @@ class APIServer:
         self.metrics = Metrics(clock)
         self._audit = audit
         self.chain = secure(Core(clock, self.catalog, self.reader, self.writer, self.cache.has))
+        self._watching = Watching(self.cache, clock)
         verbs = Verbs(
             self.catalog,
             self.registry,
             Lister(store, self.cache),
-            Watching(self.cache, clock),
+            self._watching,
             Forms(clock),
             self.chain.admission,
             self.authorize,
@@ -156,6 +157,7 @@ class APIServer:
         """Ends every watch and all background work. The store is the caller's to close."""
         self.health.ready = False
         self.cache.close()
+        self._watching.close()
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait((self._task,))

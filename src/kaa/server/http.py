@@ -1,8 +1,8 @@
 """HTTP/1.1 over TLS for the server: aiohttp requests in, `handle`, responses out. Knows nothing of Kubernetes.
 
-A watch or a log is written chunk by chunk, each flushed at once; when its client goes away the handler is cancelled and
-the stream ends. Large bodies are compressed when the client asks for it, and written in slices. `Hijack` hands a
-connection over as raw bytes (see `kaa.lib.hijack`).
+A log is written chunk by chunk, each flushed at once; when its client goes away the handler is cancelled and the stream
+ends. Watches, which last long, leave aiohttp behind (see `http_streams`). Large bodies are compressed when the client
+asks for it, and written in slices. `Hijack` hands a connection over as raw bytes (see `kaa.lib.hijack`).
 """
 
 import asyncio
@@ -12,13 +12,14 @@ import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from urllib.parse import parse_qsl, unquote
 
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 from multidict import CIMultiDict
 
 from kaa.api.errors import APIError, bad_request
 from kaa.lib.hijack import HIJACKED, hijack
+from kaa.server.http_streams import Streams, chunk_of, close
 from kaa.server.negotiation import respond_error, too_large
-from kaa.server.request import MAX_BODY_BYTES, Request, Response
+from kaa.server.request import MAX_BODY_BYTES, Outlet, Request, Response
 from kaa.server.websocket import is_websocket, stream_messages
 
 GZIP_FROM_BYTES = 128 * 1024
@@ -71,7 +72,7 @@ class HTTPServer:
         self._handle = handle
         self._tls = tls
         self._body_seconds = body_seconds
-        server = web.Server(
+        self._server = server = web.Server(
             self._answer,
             handler_cancellation=True,
             access_log=None,
@@ -82,6 +83,7 @@ class HTTPServer:
             auto_decompress=False,  # upstream takes no compressed bodies, either
         )
         self._runner = web.ServerRunner(server, shutdown_timeout=STOP_SECONDS)
+        self._streams = Streams(server)
 
     async def start(self, addresses: Sequence[str], port: int) -> int:
         """Listens, and returns the port (`port` 0: any that is free). Raises CannotListen."""
@@ -98,6 +100,7 @@ class HTTPServer:
         return port
 
     async def stop(self) -> None:
+        await self._streams.stop(STOP_SECONDS)
         await self._runner.cleanup()
 
     async def _answer(self, http_request: web.BaseRequest) -> web.StreamResponse:
@@ -118,13 +121,27 @@ class HTTPServer:
         if hijacked or response.hijacked:
             return HIJACKED
         if response.chunks is not None:
-            write = stream_messages if is_websocket(http_request) else stream
-            return await write(http_request, response, response.chunks)
+            if is_websocket(http_request):
+                return await stream_messages(http_request, response, response.chunks)
+            if response.outlet is not None and http_request.version >= HttpVersion11:
+                return await self._stream_for_long(http_request, response, response.outlet, response.chunks)
+            return await stream(http_request, response, response.chunks)
         if len(response.body) >= GZIP_FROM_BYTES and "gzip" in http_request.headers.get("accept-encoding", ""):
             response = await compressed(response)
         if len(response.body) > SLICE_BYTES and http_request.method != "HEAD":
             return await write_slices(http_request, response)
         return plain_response(response)
+
+    async def _stream_for_long(
+        self, request: web.BaseRequest, response: Response, outlet: Outlet, chunks: AsyncIterator[bytes]
+    ) -> web.StreamResponse:
+        try:
+            transport = self._streams.begin(request, response.status, headers_of(response), chunks)
+        except ConnectionError:
+            await close(chunks)
+        else:
+            outlet.write = chunk_writer(transport)
+        return HIJACKED
 
 
 async def read_body(request: web.BaseRequest, seconds: float) -> bytes:
@@ -212,17 +229,13 @@ async def stream(request: web.BaseRequest, response: Response, chunks: AsyncIter
     streamed.enable_chunked_encoding()
     try:
         await streamed.prepare(request)
-        if response.outlet is not None and request.transport is not None:
-            response.outlet.write = chunk_writer(request.transport)
         async for chunk in chunks:
             await streamed.write(chunk)
         await streamed.write_eof()
     except ConnectionError:
         pass  # the client has gone: that is how most watches end
     finally:
-        close = getattr(chunks, "aclose", None)
-        if close is not None:
-            await close()
+        await close(chunks)
     return streamed
 
 
@@ -232,7 +245,7 @@ def chunk_writer(transport: asyncio.Transport) -> Callable[[bytes], bool]:
     def write(chunk: bytes) -> bool:
         if transport.get_write_buffer_size() > OUTLET_BYTES or transport.is_closing():
             return False
-        transport.write(b"%x\r\n%b\r\n" % (len(chunk), chunk))
+        transport.write(chunk_of(chunk))
         return True
 
     return write

@@ -2,7 +2,8 @@
 
 OpenSSL, asked to verify clients, ends the handshake when a certificate's issuer is unknown; Kubernetes completes it
 and says Unauthorized. Python cannot tell OpenSSL to accept what it could not verify, so its `SSL_CTX` is told directly.
-The certificate is verified afterwards, by authentication: nothing trusts it before.
+The certificate is verified afterwards, by authentication: nothing trusts it before, and OpenSSL keeps less of it in
+memory for not having looked.
 """
 
 import _ssl
@@ -13,13 +14,11 @@ from pathlib import Path
 
 log = logging.getLogger(__name__)
 
-SSL_VERIFY_PEER = 1
-
-VerifyCallback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_int, ctypes.c_void_p)
+VerifyCallback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)
 
 
-def _go_on(verified: int, store_context: int | None) -> int:
-    """OpenSSL's verify callback: goes on whatever was found."""
+def _go_on(store_context: int | None, argument: int | None) -> int:
+    """In the place of OpenSSL's own verification: goes on, whatever the certificate."""
     return 1
 
 
@@ -55,10 +54,10 @@ def _accept_any_client(context: ssl.SSLContext) -> bool:
     """False where `_ssl` is built into the interpreter and keeps OpenSSL's functions to itself."""
     try:
         # The extension module's own library handle finds the very libssl that it is linked to.
-        set_verify = ctypes.CDLL(getattr(_ssl, "__file__", None)).SSL_CTX_set_verify
+        set_verify = ctypes.CDLL(getattr(_ssl, "__file__", None)).SSL_CTX_set_cert_verify_callback
     except (OSError, AttributeError):
         return False
-    set_verify.argtypes = (ctypes.c_void_p, ctypes.c_int, VerifyCallback)
+    set_verify.argtypes = (ctypes.c_void_p, VerifyCallback, ctypes.c_void_p)
     set_verify.restype = None
-    set_verify(_SSLContextObject.from_address(id(context)).ctx, SSL_VERIFY_PEER, _ACCEPT)
+    set_verify(_SSLContextObject.from_address(id(context)).ctx, _ACCEPT, None)
     return True

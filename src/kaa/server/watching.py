@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Iterator
 from kaa.api.errors import APIError
 from kaa.api.resource import Resource
 from kaa.lib.clock import Clock
+from kaa.server.alarms import Alarms
 from kaa.server.forms import AnyForm
 from kaa.server.listing import ListOptions, Scope, check_fields, check_watch, place_of, predicate_of, scope_of
 from kaa.server.request import Outlet
@@ -33,6 +34,10 @@ class Watching:
     def __init__(self, cache: WatchCache, clock: Clock) -> None:
         self._cache = cache
         self._clock = clock
+        self._alarms = Alarms(clock)
+
+    def close(self) -> None:
+        self._alarms.close()
 
     async def open(
         self, resource: Resource, namespace: str, options: ListOptions, form: AnyForm, outlet: Outlet
@@ -67,37 +72,33 @@ class Watching:
             return
         if options.send_initial_events and options.bookmarks:
             first.append(form.bookmark(began, initial_events_end=True))
+        bookmarks, limit = options.bookmarks, options.timeout_seconds or self._some_time()
         kind.watchers.add(watcher)
         try:
             for chunk in _chunks(first):
                 yield chunk
-            del first
-            async for chunk in self._follow(watcher, options, form):
-                yield chunk
+            # A watch is mostly idle, and there are many: it holds on to nothing that it does not need.
+            del first, resource, scope, options
+            now = self._clock.monotonic()
+            deadline, alarm = now + limit, min(limit, BOOKMARK_SECONDS) + now
+            self._alarms.set(alarm, watcher.wake)
+            while not watcher.ended and now < deadline:
+                if now < alarm:
+                    await watcher.wait()
+                if watcher.queue:
+                    yield b"".join(watcher.take())
+                now = self._clock.monotonic()
+                if now >= alarm and not watcher.ended:
+                    if bookmarks and not watcher.queue:
+                        yield form.bookmark(max(self._cache.revision, watcher.after))
+                    alarm = min(deadline, now + BOOKMARK_SECONDS)
+                    if now < deadline:
+                        self._alarms.set(alarm, watcher.wake)
         finally:
             kind.watchers.remove(watcher)
 
-    async def _follow(self, watcher: Watcher, options: ListOptions, form: AnyForm) -> AsyncIterator[bytes]:
-        now = self._clock.monotonic()
-        limit = options.timeout_seconds or MIN_TIMEOUT_SECONDS * (1.0 + self._clock.random.random())
-        deadline, bookmark_at = now + limit, now + BOOKMARK_SECONDS
-        while now < deadline:
-            timer = self._clock.call_later(min(deadline, bookmark_at) - now, watcher.wake)
-            try:
-                await watcher.wait()
-            finally:
-                timer.cancel()
-            if watcher.queue:
-                yield b"".join(watcher.take())
-            if watcher.ended:
-                return
-            now = self._clock.monotonic()
-            if now >= bookmark_at:
-                bookmark_at = now + BOOKMARK_SECONDS
-                if options.bookmarks and not watcher.queue:
-                    yield form.bookmark(max(self._cache.revision, watcher.after))
-        if options.bookmarks and not watcher.queue:
-            yield form.bookmark(max(self._cache.revision, watcher.after))
+    def _some_time(self) -> float:
+        return MIN_TIMEOUT_SECONDS * (1.0 + self._clock.random.random())
 
 
 def _present(kind: KindCache, scope: Scope, watcher: Watcher, revision: int) -> Iterator[bytes]:

@@ -124,8 +124,8 @@ class World:
                 self._put({**current, "metadata": metadata, "status": status})
             case Patch(obj, patch):
                 self._put(merged(self.objects[self._key(obj)], patch))
-            case Delete(obj):
-                self._delete(obj)
+            case Delete(obj, _, grace_seconds):
+                self._delete(obj, grace_seconds)
             case DeleteAll(objects):
                 for obj in objects:
                     self._delete(obj)
@@ -138,11 +138,12 @@ class World:
         name = metadata.get("name") or f"{metadata['generateName']}{self._made:05}"
         self._put(whole({**obj, "metadata": {**metadata, "name": name}}))
 
-    def _delete(self, obj: Object) -> None:
+    def _delete(self, obj: Object, grace_seconds: int | None = None) -> None:
         """An object with finalizers waits for their end."""
         current = self.objects.get(self._key(obj))
         if current is not None:
-            self._put({**current, "metadata": {**current["metadata"], "deletionTimestamp": rfc3339(NOW)}})
+            grace = {} if grace_seconds is None else {"deletionGracePeriodSeconds": grace_seconds}
+            self._put({**current, "metadata": {**current["metadata"], "deletionTimestamp": rfc3339(NOW), **grace}})
 
     def _put(self, obj: Object) -> None:
         copy = copy_object(obj)

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
-from kaa.api.objects import Object
+from kaa.api.objects import Object, is_being_deleted
 from kaa.controllers.actions import Delete, RequeueAfter
 from kaa.controllers.controller import Actions, Controller, View
 from kaa.lib.clock import parse_rfc3339
@@ -14,7 +14,7 @@ DAY = timedelta(hours=24)
 
 def reconcile(csr: Object, view: View, now: datetime) -> Actions:
     due = min(deadlines(csr), default=None)
-    if due is None:
+    if due is None or is_being_deleted(csr):
         return
     left = (due - now).total_seconds()
     yield RequeueAfter(left) if left > 0 else Delete(csr)

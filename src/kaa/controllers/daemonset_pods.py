@@ -21,6 +21,8 @@ BACKOFF = Backoff(initial_seconds=1.0, limit_seconds=900.0)
 FORGET_SECONDS = 2 * BACKOFF.limit_seconds
 REMEMBERED = 10_000
 """Nodes whose daemon pods have failed lately."""
+PODS_REMEMBERED = 8
+"""Failed pods of one set that a node may have at a time, each with a time of its own."""
 
 Pods = Mapping[str, Sequence[Object]]
 """By the name of the node that they are on or meant for; oldest first."""
@@ -62,27 +64,38 @@ def build_pod(daemon_set: Object, hash_text: str, node_name: str) -> Object:
 
 
 @dataclass(slots=True)
+class Failures:
+    """Of one set on one node."""
+
+    count: int = 0
+    due: OrderedDict[str, datetime] = field(default_factory=OrderedDict)  # by the failed pod's uid: when it may go
+
+
+@dataclass(slots=True)
 class FailedPods:
     """How often daemon pods have failed on a node lately: the more often, the later the next one comes.
 
     It is forgotten when the process ends.
     """
 
-    _records: OrderedDict[tuple[str, str], tuple[int, str, datetime]] = field(default_factory=OrderedDict)
-    """By (uid of the set, node): failures, the last failed pod's uid, when it may go."""
+    _records: OrderedDict[tuple[str, str], Failures] = field(default_factory=OrderedDict)
+    """By (uid of the set, node)."""
 
     def wait_seconds(self, daemon_set: Object, node_name: str, pod: Object, now: datetime) -> float:
         """0: this failed pod may be replaced now. Asking twice about one pod counts once."""
         key = uid_of(daemon_set), node_name
-        failures, known, due = self._records.pop(key, (0, "", now))
-        if known != uid_of(pod):
-            failures = 0 if (now - due).total_seconds() > FORGET_SECONDS else failures
-            due = now + timedelta(seconds=BACKOFF.delay(failures))
-            failures += 1
-        self._records[key] = failures, uid_of(pod), due
+        record = self._records.pop(key, None) or Failures()
+        self._records[key] = record
+        if uid_of(pod) not in record.due:
+            latest = max(record.due.values(), default=now)
+            record.count = 0 if (now - latest).total_seconds() > FORGET_SECONDS else record.count
+            record.due[uid_of(pod)] = now + timedelta(seconds=BACKOFF.delay(record.count))
+            record.count += 1
+            if len(record.due) > PODS_REMEMBERED:
+                record.due.popitem(last=False)
         if len(self._records) > REMEMBERED:
             self._records.popitem(last=False)
-        return max(0.0, (due - now).total_seconds())
+        return max(0.0, (record.due[uid_of(pod)] - now).total_seconds())
 
 
 @dataclass(slots=True)

@@ -38,7 +38,11 @@ Group: TypeAlias = tuple[str, tuple[Port, ...]]
 
 
 def reconcile(endpoints: Object, view: View, now: datetime) -> Actions:
-    slices = [s for s in view.owned(endpoints, "EndpointSlice") if labels_of(s).get(MANAGED_BY) == MANAGER]
+    slices = [
+        existing
+        for existing in view.owned(endpoints, "EndpointSlice")
+        if labels_of(existing).get(MANAGED_BY) == MANAGER and not is_being_deleted(existing)
+    ]
     wanted = groups_of(endpoints) if is_mirrored(endpoints, view) else {}
     taken: set[Group] = set()
     for existing in sorted(slices, key=name_of):

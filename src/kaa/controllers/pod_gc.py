@@ -63,7 +63,8 @@ def is_out_of_service(node: Object) -> bool:
 def end(pod: Object, now: datetime, disrupted: str = "") -> Actions:
     if not is_terminal(pod):
         yield Patch(pod, failed(pod, now, disrupted), "merge", "status", GONE_ON_THE_WAY)
-    yield Delete(pod, grace_seconds=0)
+    if not (is_being_deleted(pod) and pod["metadata"].get("deletionGracePeriodSeconds") == 0):
+        yield Delete(pod, grace_seconds=0)  # else it waits for its finalizers only
 
 
 def failed(pod: Object, now: datetime, disrupted: str) -> Object:

@@ -3,7 +3,8 @@
     conformance_report.py REPORT.JSON DOCUMENT --revision REVISION
 
 REPORT.JSON is ginkgo's, of one run; DOCUMENT the Markdown page with the results of all runs. A run replaces the rows of
-those files whose conformance specs it has all chosen; other rows stay as they are, each with its own date.
+those files whose conformance specs it has all chosen; other rows stay as they are, each with its own date. What people
+have written under `## Notes`, at the page's end, stays too.
 """
 
 import argparse
@@ -31,6 +32,8 @@ of Kaa that it names.
 """
 ROW = re.compile(r"\| (\S+\.go) \| (\d+) \| (\d+) \| (\d+) \| (\S+) \| (\S+) \|")
 FAILURE = re.compile(r"- `(\S+\.go)` (.*)")
+
+NOTES = "\n## Notes\n"
 
 Spec = dict[str, Any]
 
@@ -102,6 +105,7 @@ def results_of(report: list[dict[str, Any]], revision: str) -> Iterator[Result]:
 
 def parse(document: str) -> Iterator[Result]:
     """The results that a page holds already."""
+    document = document.partition(NOTES)[0]
     failures: dict[str, list[str]] = {}
     for file, text in FAILURE.findall(document):
         failures.setdefault(file, []).append(text)
@@ -109,7 +113,13 @@ def parse(document: str) -> Iterator[Result]:
         yield Result(file, date, revision, int(passed), int(failed), int(skipped), failures.get(file, []))
 
 
-def render(results: Iterable[Result]) -> str:
+def notes_of(document: str) -> str:
+    """The end of a page that was written by hand, with its heading; "" if there is none."""
+    _, heading, text = document.partition(NOTES)
+    return heading + text
+
+
+def render(results: Iterable[Result], notes: str = "") -> str:
     ordered = sorted(results, key=lambda result: result.file)
     passed = sum(result.passed for result in ordered)
     total = passed + sum(result.failed for result in ordered)
@@ -117,7 +127,7 @@ def render(results: Iterable[Result]) -> str:
     for r in ordered:
         page += f"| {r.file} | {r.passed} | {r.failed} | {r.skipped} | {r.date} | {r.revision} |\n"
     lines = [f"- `{result.file}` {text}\n" for result in ordered for text in result.failures]
-    return page + "\n## What does not pass\n\n" + "".join(lines) if lines else page
+    return page + ("\n## What does not pass\n\n" + "".join(lines) if lines else "") + notes
 
 
 def main() -> None:
@@ -126,11 +136,11 @@ def main() -> None:
     parser.add_argument("document", type=Path)
     parser.add_argument("--revision", required=True, help="of Kaa, as the page should name it")
     given = parser.parse_args()
-    known = parse(given.document.read_text()) if given.document.exists() else ()
-    results = {result.file: result for result in known}
+    document = given.document.read_text() if given.document.exists() else ""
+    results = {result.file: result for result in parse(document)}
     for result in results_of(json.loads(given.report.read_text()), given.revision):
         results[result.file] = result
-    given.document.write_text(render(results.values()))
+    given.document.write_text(render(results.values(), notes_of(document)))
 
 
 if __name__ == "__main__":

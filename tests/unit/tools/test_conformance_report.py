@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tools.conformance_report import parse, render, results_of
+from tools.conformance_report import notes_of, parse, render, results_of
 
 
 def spec(
@@ -60,3 +60,12 @@ def test_a_page_can_be_read_back() -> None:
     assert "**1 of 2 pass.**" in page
     assert render(parse(page)) == page
     assert sorted(parse(page), key=lambda r: r.file) == sorted(results, key=lambda r: r.file)
+
+
+def test_what_people_have_noted_stays() -> None:
+    """Why something does not pass, where the reason that the suite gives does not say it."""
+    notes = "\n## Notes\n\n- `apps/a.go` needs two nodes.\n"
+    for state in ("passed", "failed"):
+        page = render(results_of(report(spec("apps/a.go", "y", state)), "abc"), notes)
+        assert notes_of(page) == notes
+        assert render(parse(page), notes_of(page)) == page

@@ -66,7 +66,7 @@ def name_of(spec: Spec) -> str:
 
 def reason_of(spec: Spec) -> str:
     message = " ".join(spec.get("Failure", {}).get("Message", "").split())
-    return message[:REASON_CHARACTERS] or spec["State"]
+    return message[:REASON_CHARACTERS].rstrip() or spec["State"]
 
 
 def file_of(spec: Spec) -> str:

@@ -1,6 +1,8 @@
 """Scenarios that are explored: each does to a cluster what people do, while things go wrong."""
 
 from kaa.api.objects import Object
+from kaa.cluster.simulation.control_plane import controller_manager
+from kaa.cluster.simulation.credentials import known_credentials
 from kaa.cluster.simulation.everyday import AsyncCluster
 from kaa.cluster.simulation.exploration import scenario
 from kaa.cluster.simulation.standard_invariants import STANDARD, UNAMBIGUOUS, never_below_max_unavailable
@@ -171,3 +173,21 @@ async def cron_jobs(c: AsyncCluster) -> None:
     for policy in ("forbid", "replace", "allow"):
         await c.client.patch("CronJob", policy, {"spec": {"suspend": True}}, "default")
     await c.run_for(100)
+
+
+@scenario(nodes=1, controllers=False, invariants=(*STANDARD, *UNAMBIGUOUS))
+async def two_managers(c: AsyncCluster) -> None:
+    """Two controller managers, of which one leads; whichever it is dies, hangs or is cut off again and again."""
+    for identity in ("a", "b"):
+        c.world.add(controller_manager(None, known_credentials(), identity))
+    await c.apply(workload("Deployment", "web", pod_template("web"), replicas=2))
+    template = pod_template("indexed", exit_after="3s")
+    await c.apply(job("indexed", template, completions=3, parallelism=2, completionMode="Indexed"))
+    for number in range(5):
+        await c.run_for(c.faults.chance.uniform(1, 20))
+        lease = await c.get("lease", "kube-controller-manager", namespace="kube-system")
+        leader = f"kube-controller-manager/{lease['spec']['holderIdentity'] or 'a'}"
+        seconds = c.faults.chance.uniform(1, 40)
+        (c.faults.crash if c.faults.chance.random() < 0.5 else c.faults.pause)(leader, for_=seconds)
+        await c.apply(workload("Deployment", "web", pod_template("web", f"web:{number}"), replicas=2))
+    await c.run_for(60)

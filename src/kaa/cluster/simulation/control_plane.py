@@ -43,8 +43,11 @@ def security_of(credentials: Credentials, kubelets: Kubelets | None = None) -> S
     return secure(options)
 
 
-def controller_manager(options: "Options | None", credentials: Credentials) -> Component:
-    """With what every cluster's controllers need, where `options` does not say otherwise."""
+def controller_manager(options: "Options | None", credentials: Credentials, identity: str = "") -> Component:
+    """With what every cluster's controllers need, where `options` does not say otherwise.
+
+    One with an `identity` works only while it holds the lease, so that there can be several.
+    """
 
     async def run(client: Client, clock: Clock) -> None:
         from kaa.controllers import Options
@@ -61,9 +64,10 @@ def controller_manager(options: "Options | None", credentials: Credentials) -> C
             authority=chosen.authority or authority,
             cluster_cidr=chosen.cluster_cidr or CLUSTER_CIDR,
         )
-        await run_controller_manager(client, clock, options=complete)
+        await run_controller_manager(client, clock, options=complete, identity=identity)
 
-    return Component("kube-controller-manager", user_named("system:kube-controller-manager"), run)
+    name = f"kube-controller-manager/{identity}" if identity else "kube-controller-manager"
+    return Component(name, user_named("system:kube-controller-manager"), run)
 
 
 def scheduler() -> Component:

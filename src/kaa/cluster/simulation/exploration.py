@@ -230,30 +230,46 @@ def scenario_named(path: str) -> Scenario:
     return found
 
 
+def scenarios_of(path: str) -> list[Scenario]:
+    """One, by `package.module:name`, or all of a `package.module`."""
+    if ":" in path:
+        return [scenario_named(path)]
+    found = vars(importlib.import_module(path)).values()
+    return [value for value in found if isinstance(value, Scenario)]
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m kaa.cluster.simulation.exploration", description=__doc__)
-    parser.add_argument("scenario", help="package.module:name")
+    parser.add_argument("scenarios", help="package.module:name, or package.module for all that it has")
     parser.add_argument("--seed", type=int, help="play this one, and show every change")
-    parser.add_argument("--seeds", type=int, default=100, help="explore so many")
+    parser.add_argument("--seeds", type=int, default=100, help="explore so many of each scenario")
     parser.add_argument("--first", type=int, default=0, help="the first seed to explore")
     parser.add_argument("--processes", type=int, default=1)
     chosen = parser.parse_args(arguments)
-    sys.path.insert(0, "")  # scenarios are in the working directory's packages, also when this is not run with -m
-    found = scenario_named(chosen.scenario)
-    if chosen.seed is not None:
-        outcome = play(found, chosen.seed, _show)
-        print(outcome.problem or f"{outcome.changes} changes, all as they should be; digest {outcome.digest}")
-        return 1 if outcome.problem else 0
-    seeds = range(chosen.first, chosen.first + chosen.seeds)
+    failed = False
+    for found in scenarios_of(chosen.scenarios):
+        if chosen.seed is not None:
+            failed |= _replay(found, chosen.seed)
+        else:
+            failed |= _explore(found, range(chosen.first, chosen.first + chosen.seeds), chosen.processes)
+    return 1 if failed else 0
+
+
+def _replay(scenario: Scenario, seed: int) -> bool:
+    outcome = play(scenario, seed, _show)
+    print(outcome.problem or f"{outcome.changes} changes, all as they should be; digest {outcome.digest}")
+    return bool(outcome.problem)
+
+
+def _explore(scenario: Scenario, seeds: range, processes: int) -> bool:
     try:
-        report = explore(found, seeds, processes=chosen.processes)
+        report = explore(scenario, seeds, processes=processes)
     except Violated as violated:
         print(violated)
-        return 1
-    print(
-        f"{report.seeds} seeds, {report.histories} different histories, {report.changes} changes: all as they should be"
-    )
-    return 0
+        return True
+    seen = f"{report.seeds} seeds, {report.histories} different histories, {report.changes} changes"
+    print(f"{scenario.path}: {seen}: all as they should be", flush=True)
+    return False
 
 
 def _show(step: Step) -> None:

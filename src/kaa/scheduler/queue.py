@@ -54,6 +54,12 @@ class Waiting:
         return -self.pod.priority, self.number
 
 
+def waits_for_others(pod: PodInfo, event: Event) -> bool:
+    """The pod has room kept for it, and this is not about it: it need not be tried in a hurry."""
+    here = event.pod is not None and event.pod.node_name == pod.nominated_node_name
+    return bool(pod.nominated_node_name) and not here
+
+
 def open_gate(pod: PodInfo) -> None:
     """Every pod may be tried."""
 
@@ -168,7 +174,7 @@ class SchedulingQueue:
                 verdicts[alike] = self._helps(event, waiting)
             if verdicts[alike]:
                 self._take_out(waiting)
-                self._admit(waiting)
+                self._admit(waiting, early=not waits_for_others(waiting.pod, event))
 
     def activate(self, keys: Iterable[Key]) -> None:
         """Tries these now, back-off or not: somebody knows that it is worth it."""
@@ -199,8 +205,8 @@ class SchedulingQueue:
             return True
         return any(self._helps(self._recent[-index], waiting) for index in range(1, happened + 1))
 
-    def _admit(self, waiting: Waiting) -> None:
-        """To the active ones, or to back off first; aside if its gate is closed."""
+    def _admit(self, waiting: Waiting, *, early: bool = True) -> None:
+        """To the active ones, or to back off first, for less long if that may be; aside if its gate is closed."""
         gated_by = self._gate(waiting.pod)
         if gated_by is not None:
             waiting.plugins = frozenset((gated_by,))
@@ -212,7 +218,7 @@ class SchedulingQueue:
             self._activate(waiting)
             return
         waiting.timer = self._clock.call_later(remaining, self._activate, waiting)
-        if waiting.plugins:  # else something did not work: that needs time
+        if early and waiting.plugins:  # without, something did not work: that needs time
             self._early[waiting.ready_at, waiting.number] = waiting
             self._wakeup.set()
 

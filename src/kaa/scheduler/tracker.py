@@ -74,6 +74,7 @@ class Tracker:
 
     def assume(self, pod: PodInfo, node_name: str) -> None:
         self._assumed[pod.key] = node_name
+        pod = replace(pod, node_name=node_name, nominated_node_name="")
         self._snapshot.add_pod(pod, node_name)
         self._queue.moved(Event(ClusterEvent.POD_BOUND, pod=pod))
 

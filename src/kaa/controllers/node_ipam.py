@@ -1,14 +1,14 @@
 """Node IPAM: every node gets a part of the cluster's pod address range, for ever.
 
 Observed: the node without `spec.podCIDR`, and the ranges that the other nodes have. Wanted: the lowest free range of
-the mask's size. One worker, and each write is seen before the next choice, so no range is given twice.
+the mask's size. A range that has been chosen is set aside until its node has it, so none is given twice.
 """
 
 from collections.abc import Iterator
 from datetime import datetime
 from ipaddress import IPv4Network
 
-from kaa.api.objects import Object
+from kaa.api.objects import Object, name_of
 from kaa.controllers.actions import Patch, RecordEvent
 from kaa.controllers.controller import Actions, Controller, Index, Key, View
 
@@ -20,22 +20,25 @@ def controller(cluster_cidr: str, mask_bits: int = MASK_BITS) -> Controller:
     ranges = Ranges(IPv4Network(cluster_cidr), mask_bits)
 
     def reconcile(node: Object, view: View, now: datetime) -> Actions:
+        name = name_of(node)
         if node["spec"].get("podCIDR"):
+            ranges.give_back(name)
             return
-        free = ranges.lowest_free(view)
+        free = ranges.set_aside(name, view)
         if free is None:
-            message = f"Node {node['metadata']['name']} status is now: CIDRNotAvailable"
+            message = f"Node {name} status is now: CIDRNotAvailable"
             yield RecordEvent(node, "Normal", "CIDRNotAvailable", message)
             return
         metadata = {"resourceVersion": node["metadata"]["resourceVersion"]}
         yield Patch(node, {"metadata": metadata, "spec": {"podCIDR": free, "podCIDRs": [free]}})
 
     def gone(key: Key, view: View, now: datetime) -> Actions:
+        ranges.give_back(key[1])
         ranges.look_from_the_start()
         yield from ()
 
     indexes = (Index("Node", POD_CIDR, pod_cidr_of),)
-    return Controller(name="node-ipam", kind="Node", reconcile=reconcile, gone=gone, indexes=indexes, workers=1)
+    return Controller(name="node-ipam", kind="Node", reconcile=reconcile, gone=gone, indexes=indexes)
 
 
 def pod_cidr_of(node: Object) -> Iterator[str]:
@@ -52,15 +55,24 @@ class Ranges:
         self._size = 2 ** (32 - mask_bits)
         self._count = network.num_addresses // self._size
         self._first = 0
+        self._set_aside: dict[str, str] = {}  # by node
 
-    def lowest_free(self, view: View) -> str | None:
-        """The first part that no node has; None when all are taken."""
+    def set_aside(self, node: str, view: View) -> str | None:
+        """The node's, or else the first that no node has or is about to have; None when all are taken."""
+        if node in self._set_aside:
+            return self._set_aside[node]
+        promised = set(self._set_aside.values())
         while self._first < self._count:
             part = f"{self._network.network_address + self._first * self._size}/{self._mask_bits}"
-            if not view.by_index("Node", POD_CIDR, part):
+            if part not in promised and not view.by_index("Node", POD_CIDR, part):
+                self._set_aside[node] = part
                 return part
             self._first += 1
         return None
+
+    def give_back(self, node: str) -> None:
+        """The node has a range now, or needs none any more. Twice is once."""
+        self._set_aside.pop(node, None)
 
     def look_from_the_start(self) -> None:
         """A node has gone, and some range with it."""

@@ -34,6 +34,12 @@ log = logging.getLogger(__name__)
 RETRY = Backoff(initial_seconds=0.005, limit_seconds=1000.0)
 """Between tries of one key, as upstream's."""
 
+CHEAP_SECONDS = 0.001
+REST = 50.0
+MAX_REST_SECONDS = 1.0
+"""A key whose reconcile takes longer than CHEAP_SECONDS of computing rests for REST times as long: a ReplicaSet of
+thousands of pods is not looked at again for each of them."""
+
 HELD_BACK_SECONDS = 5.0
 """When to look again at a key that waits for its deletions to show, should no change bring it back before."""
 
@@ -66,6 +72,7 @@ class Loop:
         self._clock = clock
         self._failures: BackoffTable[Key] = BackoffTable(RETRY)
         self._deleting: dict[Key, list[Object]] = {}
+        self._rests_until: dict[Key, float] = {}
         for kind in controller.kinds():
             informers.informer(kind)
         informers.informer(controller.kind).subscribe(self._changed)
@@ -108,9 +115,14 @@ class Loop:
         if self._awaits_deletions(key):
             self.queue.add_after(key, HELD_BACK_SECONDS)
             return
+        rest_seconds = self._rests_until.pop(key, 0.0) - self._clock.monotonic()
+        if rest_seconds > 0:
+            self._rests_until[key] = self._clock.monotonic() + rest_seconds
+            self.queue.add_after(key, rest_seconds)
+            return
         effects = KeyEffects()
         try:
-            refusal = await self._carry_out(self._actions(key), effects)
+            refusal = await self._carry_out(key, self._actions(key), effects)
         except TransportError as error:
             self._retry(key, str(error))
         except APIError as error:
@@ -142,22 +154,33 @@ class Loop:
         self._failures.succeeded(key)
         return None
 
-    async def _carry_out(self, actions: Actions | None, effects: KeyEffects) -> APIError | None:
+    async def _carry_out(self, key: Key, actions: Actions | None, effects: KeyEffects) -> APIError | None:
         """Every action, answering each; returns the first refusal of those that do not end the reconcile."""
         if actions is None:
             return None
         refusal: APIError | None = None
+        answer: APIError | None = None
+        computed_seconds = 0.0
         try:
-            action = next(actions)
             while True:
+                began = self._clock.monotonic()
+                try:
+                    action = actions.send(answer)
+                except StopIteration:
+                    return refusal
+                finally:
+                    computed_seconds += self._clock.monotonic() - began
                 answer = await self._executor.perform(action, effects)
                 if answer is not None and isinstance(action, Answered):
                     refusal = refusal or answer
-                action = actions.send(answer)
-        except StopIteration:
-            return refusal
         finally:
             actions.close()
+            self._let_rest(key, computed_seconds)
+
+    def _let_rest(self, key: Key, computed_seconds: float) -> None:
+        if computed_seconds > CHEAP_SECONDS:
+            rest_seconds = min(computed_seconds * REST, MAX_REST_SECONDS)
+            self._rests_until[key] = self._clock.monotonic() + rest_seconds
 
     def _retry(self, key: Key, why: str) -> None:
         delay = self._failures.failed(key)

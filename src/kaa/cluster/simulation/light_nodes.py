@@ -99,7 +99,7 @@ class LightNodes:
         self._leased: set[str] = set()
         self._queue: WorkQueue[str] = WorkQueue(clock)
         self._retries: BackoffTable[str] = BackoffTable(RETRY)
-        self._pods = LightPods(client, clock, nodes, self._range_of, images)
+        self._pods = LightPods(client, clock, nodes, images)
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -125,10 +125,6 @@ class LightNodes:
 
         return light_application(self._pods.log_of, authenticated=authenticated)
 
-    def _range_of(self, name: str) -> str:
-        node = self._informer.get(name)
-        return node["spec"].get("podCIDR", "") if node is not None else ""
-
     # Nodes
 
     def _on_change(self, change: Change) -> None:
@@ -138,6 +134,8 @@ class LightNodes:
             self._deleted.add(name_of(change.old))
         elif name_of(node) in self._nodes:
             self._registered[name_of(node)] = node["metadata"]["uid"]
+            if cidr := node["spec"].get("podCIDR"):
+                self._pods.node_has_range(name_of(node), cidr)
             if not is_ready(node):
                 self._queue.add(name_of(node))
 

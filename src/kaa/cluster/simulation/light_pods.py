@@ -6,7 +6,7 @@ pod is never worked on twice at a time.
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from kaa.api.errors import APIError
 from kaa.api.objects import Object, is_being_deleted, name_of, namespace_of, uid_of
@@ -29,9 +29,6 @@ WRITERS = 16
 
 RETRY = Backoff(initial_seconds=0.2, limit_seconds=30.0)
 
-RANGE_SECONDS = 1.0
-"""After which a pod is looked at again whose node has no range yet."""
-
 BOUND = "spec.nodeName!="
 
 PodKey = tuple[str, str]
@@ -39,21 +36,19 @@ PodKey = tuple[str, str]
 
 
 class LightPods:
-    """`nodes`: the light nodes' addresses by name. `range_of`: a node's pod range, "" while it has none."""
+    """`nodes`: the light nodes' addresses by name."""
 
-    def __init__(
-        self, client: Client, clock: Clock, nodes: Mapping[str, str], range_of: Callable[[str], str], images: Images
-    ) -> None:
+    def __init__(self, client: Client, clock: Clock, nodes: Mapping[str, str], images: Images) -> None:
         self._client = client
         self._clock = clock
         self._nodes = nodes
-        self._range_of = range_of
         self._images = images
         self._informer = Informer(client, "Pod", clock, field_selector=BOUND)
         self._queue: WorkQueue[PodKey] = WorkQueue(clock)
         self._retries: BackoffTable[PodKey] = BackoffTable(RETRY)
         self._pods: dict[str, LightPod] = {}  # by uid
-        self._addresses: dict[str, Addresses] = {}  # by node
+        self._addresses: dict[str, Addresses] = {}  # by node: of those that have a range
+        self._waiting: dict[str, dict[PodKey, None]] = {}  # pods by node, until it has a range
         self._written: dict[PodKey, str] = {}  # the resource version of our last write
 
     async def run(self) -> None:
@@ -66,6 +61,14 @@ class LightPods:
                     group.create_task(self._work(), name="light pods")
         finally:
             self._queue.close()
+
+    def node_has_range(self, node: str, cidr: str) -> None:
+        """The range of a node that had none, or another one; pods that have an address keep it."""
+        known = self._addresses.get(node)
+        if known is None or known.cidr != cidr:
+            self._addresses[node] = Addresses(cidr)
+            for key in self._waiting.pop(node, ()):
+                self._queue.add(key)
 
     def log_of(self, namespace: str, name: str, container: str) -> str | None:
         """What a container has written; None when no light node has it."""
@@ -112,9 +115,9 @@ class LightPods:
         if pod is None or (is_finished(pod) and not is_being_deleted(pod)):
             return
         node = pod["spec"]["nodeName"]
-        addresses = self._addresses_of(node)
+        addresses = self._addresses.get(node)
         if addresses is None:
-            self._queue.add_after(key, RANGE_SECONDS)
+            self._waiting.setdefault(node, {})[key] = None
             return
         light = self._pods.get(uid_of(pod))
         if light is None:
@@ -139,16 +142,6 @@ class LightPods:
         answer = await self._client.patch("Pod", key[1], body, key[0], patch_type="strategic", subresource="status")
         self._written[key] = answer["metadata"]["resourceVersion"]
         self._informer.observe(answer)
-
-    def _addresses_of(self, node: str) -> Addresses | None:
-        """None while the node has no range."""
-        cidr = self._range_of(node)
-        if not cidr:
-            return None
-        known = self._addresses.get(node)
-        if known is None or known.cidr != cidr:
-            known = self._addresses[node] = Addresses(cidr)
-        return known
 
     def _new_id(self) -> str:
         return self._clock.random.getrandbits(256).to_bytes(32, "big").hex()

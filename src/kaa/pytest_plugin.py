@@ -59,8 +59,10 @@ def kaa_cluster(request: pytest.FixtureRequest) -> "Iterator[Cluster | AsyncClus
     """A new cluster: a kaa.Cluster, or for asynchronous tests a kaa.AsyncCluster. See the marker `kaa`."""
     from kaa.cluster.simulation.cluster import Cluster
 
-    marker = request.node.get_closest_marker("kaa")
-    with Cluster(**{**options_of(request.config), **(marker.kwargs if marker else {})}) as cluster:
+    arguments = options_of(request.config)
+    for marker in reversed(list(request.node.iter_markers("kaa"))):  # the closest one last: it wins
+        arguments |= marker.kwargs
+    with Cluster(**arguments) as cluster:
         if not iscoroutinefunction(unwrap(request.function)):
             yield cluster
         elif cluster.settings.is_virtual:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from kaa.api.objects import Object
 from kaa.cluster.simulation.blocking_client import BlockingClient
+from kaa.cluster.simulation.component import Run
 from kaa.cluster.simulation.drivers import Driver, ThreadDriver, VirtualDriver
 from kaa.cluster.simulation.everyday import FIELD_MANAGER, NotOnVirtualTime
 from kaa.cluster.simulation.everyday import AsyncCluster as AsyncCluster
@@ -145,6 +146,9 @@ class Cluster:
 
     def image(self, name: str) -> Callable[[P], P]:
         return self._cluster.image(name)
+
+    def add_component(self, name: str, run: Run, *, user: str = "", groups: Sequence[str] = ()) -> None:
+        self._run(self._cluster.add_component(name, run, user=user, groups=groups))
 
     @property
     def kubeconfig(self) -> str:

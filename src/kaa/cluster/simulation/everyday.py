@@ -9,7 +9,7 @@ an APIError with its text.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -20,7 +20,7 @@ from urllib.parse import quote
 from kaa.api.objects import Object, name_of, namespace_of
 from kaa.api.resource import Resource
 from kaa.client.rest import Client, error_of
-from kaa.cluster.simulation.component import user_named
+from kaa.cluster.simulation.component import Component, Run, user_named
 from kaa.cluster.simulation.control_plane import controller_manager, node, scheduler, security_of
 from kaa.cluster.simulation.credentials import known_credentials, process_credentials
 from kaa.cluster.simulation.faults import Faults
@@ -174,6 +174,15 @@ class AsyncCluster:
             return program
 
         return add
+
+    async def add_component(self, name: str, run: Run, *, user: str = "", groups: Sequence[str] = ()) -> None:
+        """Runs a controller of one's own beside Kaa's: `async def run(client, clock)`, until it is cancelled.
+
+        It is started at once, and again after a failure; faults can befall it by its name. It speaks as `user`, for
+        whom RBAC decides; without one, as an administrator.
+        """
+        speaks_as = user_named(user, *groups) if user else user_named(name, "system:masters")
+        self.world.add(Component(name, speaks_as, run))
 
     async def kubeconfig(self) -> Path:
         """Opens a port on 127.0.0.1, once, and returns the kubeconfig with which any client reaches the cluster."""

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from textwrap import dedent
 from typing import Any, TypeAlias
 
 from kaa.api.objects import Object
@@ -43,8 +44,8 @@ def _files(path: Path) -> list[Path]:
 
 
 def _parse(text: str) -> Iterator[Any]:
-    """Every document that is not empty."""
-    for document in split_documents(text):
+    """Every document that is not empty. The text may be indented as a whole, as it is in code."""
+    for document in split_documents(dedent(text)):
         value, duplicates = parse_yaml(document.encode())
         if duplicates:
             raise ValueError(f"yaml: {duplicates[0]}")

@@ -198,6 +198,16 @@ def test_parts_can_be_left_out() -> None:
         assert c.world.running == []
 
 
+def test_hundreds_of_light_nodes() -> None:
+    """Where many nodes are wanted and their pods need not do anything, one component plays them all."""
+    with Cluster(clock="virtual", nodes=200, light_nodes=True) as c:
+        c.wait("node", "node-200", "Ready")
+        c.apply(deployment(replicas=100))
+        c.wait("deployment", "web", "Available")
+        assert len({pod["spec"]["nodeName"] for pod in c.list("pods")}) > 50
+        assert "simulated-nodes" in c.world.running
+
+
 def test_blocking_calls_from_inside_are_refused(c: Cluster) -> None:
     """Code that the cluster runs must not wait for the cluster: it would wait for ever."""
 

@@ -47,6 +47,7 @@ class Cluster:
         self,
         *,
         nodes: int | Sequence[str] = 1,
+        light_nodes: bool = False,
         clock: ClockName = "wall",
         seed: int = 0,
         controllers: "bool | Options" = True,
@@ -57,6 +58,7 @@ class Cluster:
         """See `Settings`. Nothing runs until the cluster is entered."""
         self.settings = Settings(
             nodes=nodes,
+            light_nodes=light_nodes,
             clock=clock,
             seed=seed,
             controllers=controllers,

@@ -5,6 +5,7 @@ nobody is in between. Each component loads its modules when it begins: the API a
 """
 
 import ssl
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -79,12 +80,28 @@ def scheduler() -> Component:
     return Component("kube-scheduler", user_named("system:kube-scheduler"), run)
 
 
-def node(name: str, number: int, images: Images, doors: KubeletDoors) -> Component:
-    """The real kubelet on a machine that is made up. `number` counts from 0."""
+def nodes(names: Sequence[str], light: bool, images: Images, doors: KubeletDoors) -> list[Component]:
+    """`light`: one component for all of them."""
+    if light:
+        return [_light_nodes(names, images, doors)] if names else []
+    return [_node(name, number, images, doors) for number, name in enumerate(names)]
 
+
+def _node(name: str, number: int, images: Images, doors: KubeletDoors) -> Component:
     async def run(client: Client, clock: Clock) -> None:
         from kaa.cluster.simulation.simulated_nodes import node_address, simulated_node
 
         await simulated_node(name, node_address(number), images, doors=doors).run(client, clock)
 
     return Component(f"node/{name}", user_named(f"system:node:{name}", "system:nodes"), run)
+
+
+def _light_nodes(names: Sequence[str], images: Images, doors: KubeletDoors) -> Component:
+    async def run(client: Client, clock: Clock) -> None:
+        from kaa.cluster.simulation.light_nodes import light_nodes
+        from kaa.cluster.simulation.simulated_nodes import node_address
+
+        addresses = {name: node_address(number) for number, name in enumerate(names)}
+        await light_nodes(addresses, images, doors=doors).run(client, clock)
+
+    return Component("simulated-nodes", user_named("kaa:simulated-nodes", "system:masters"), run)

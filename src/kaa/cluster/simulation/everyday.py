@@ -21,7 +21,7 @@ from kaa.api.objects import Object, name_of, namespace_of
 from kaa.api.resource import Resource
 from kaa.client.rest import Client, error_of
 from kaa.cluster.simulation.component import Component, Run, user_named
-from kaa.cluster.simulation.control_plane import controller_manager, node, scheduler, security_of
+from kaa.cluster.simulation.control_plane import controller_manager, nodes, scheduler, security_of
 from kaa.cluster.simulation.credentials import known_credentials, process_credentials
 from kaa.cluster.simulation.faults import Faults
 from kaa.cluster.simulation.history import Past, Recorded
@@ -113,8 +113,8 @@ class AsyncCluster:
             world.add(controller_manager(None if settings.controllers is True else settings.controllers, credentials))
         if settings.scheduler:
             world.add(scheduler())
-        for number, name in enumerate(settings.node_names):
-            world.add(node(name, number, self.images, doors))
+        for component in nodes(settings.node_names, settings.light_nodes, self.images, doors):
+            world.add(component)
         await world.start()
 
     def _clock(self) -> Clock:

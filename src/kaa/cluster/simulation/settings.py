@@ -18,12 +18,14 @@ ClockName = Literal["wall", "virtual"]
 class Settings:
     """`nodes` is a number (then they are node-1, node-2, ...) or their names.
 
+    With `light_nodes` one component plays kubelet for all of them: for thousands of nodes, whose pods run no programs.
     `controllers` may be the controllers' options; False leaves them out, and `scheduler` and `nodes` can be left out
     as well: what remains is an API server and nobody beside it. `seed` decides all chance but keys. `starts_at` is
     when virtual time begins. `history_bytes` bounds what is kept of the past.
     """
 
     nodes: int | Sequence[str] = 1
+    light_nodes: bool = False
     clock: ClockName = "wall"
     seed: int = 0
     controllers: "bool | Options" = True

@@ -2,12 +2,10 @@
 
 - `Domains`: the value of one node label as a small number a node; equal numbers are one topology domain.
 - `PodsThat`: names the column that counts the pods of some namespaces which a selector matches.
-- `TermTable`: the affinity rules of pods that are bound already, each with the number of such pods on every node: they
-  have a say in where others go.
 - `Derived`: what a plugin keeps beside the columns for itself, e.g. the volumes attached to every node.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -16,7 +14,7 @@ from numpy.typing import NDArray
 
 from kaa.api.objects import Object
 from kaa.api.selectors import Selector
-from kaa.scheduler.pod_info import PodInfo, PodTerm
+from kaa.scheduler.pod_info import PodInfo
 
 Rows: TypeAlias = NDArray[np.bool_]
 Ints: TypeAlias = NDArray[np.int64]
@@ -67,57 +65,6 @@ class PodsThat:
         if self.staying and pod.terminating:
             return False
         return (self.namespaces is None or pod.namespace in self.namespaces) and self.selector.matches(pod.labels)
-
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """An affinity rule of a bound pod as seen by others: weight 0 forbids, others attract or (negative) repel.
-
-    None is a required affinity, which attracts as much as the plugin is told.
-    """
-
-    term: PodTerm
-    weight: int | None
-
-
-def rules_of(pod: PodInfo) -> Iterator[Rule]:
-    yield from (Rule(term, 0) for term in pod.anti_affinity)
-    yield from (Rule(term, None) for term in pod.affinity)
-    yield from (Rule(entry.term, entry.weight) for entry in pod.preferred_affinity)
-    yield from (Rule(entry.term, -entry.weight) for entry in pod.preferred_anti_affinity)
-
-
-class TermTable:
-    """Bounded by the distinct rules of bound pods: a rule whose last pod is gone is gone."""
-
-    def __init__(self) -> None:
-        self._pods: dict[Rule, dict[int, int]] = {}  # rule: row: pods
-
-    def add(self, pod: PodInfo, row: int) -> None:
-        if not pod.shape.has_terms:
-            return
-        for rule in rules_of(pod):
-            rows = self._pods.setdefault(rule, {})
-            rows[row] = rows.get(row, 0) + 1
-
-    def remove(self, pod: PodInfo, row: int) -> None:
-        if not pod.shape.has_terms:
-            return
-        for rule in rules_of(pod):
-            rows = self._pods[rule]
-            rows[row] -= 1
-            if not rows[row]:
-                del rows[row]
-                if not rows:
-                    del self._pods[rule]
-
-    def __iter__(self) -> Iterator[tuple[Rule, Mapping[int, int]]]:
-        return iter(self._pods.items())
-
-    def column(self, rows: Mapping[int, int], size: int) -> Ints:
-        column: Ints = np.zeros(size, np.int64)
-        column[list(rows)] = list(rows.values())
-        return column
 
 
 class Derived:

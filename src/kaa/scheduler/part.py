@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from kaa.scheduler.derived import TermTable
 from kaa.scheduler.pod_info import PodInfo, PodShape
 from kaa.scheduler.snapshot import Snapshot
+from kaa.scheduler.terms import TermTable
 
 
 class Part(Snapshot):

@@ -5,7 +5,7 @@ larger of what its containers need together and what any init container needs wh
 sidecars (init containers that stay) count with both. Requests set for the whole pod come before all that.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
 from sys import intern
@@ -57,6 +57,18 @@ class Weighted:
     term: PodTerm
 
 
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
+class Rule:
+    """An affinity rule of a bound pod as seen by others: weight 0 forbids, others attract or (negative) repel.
+
+    None is a required affinity, which attracts as much as the plugin is told. Made by `rule_of` alone: then equal rules
+    are one and the same object, which is found fast.
+    """
+
+    term: PodTerm
+    weight: int | None
+
+
 @dataclass(frozen=True, slots=True)
 class SpreadConstraint:
     """A topologySpreadConstraint. `hard` is DoNotSchedule."""
@@ -105,11 +117,7 @@ class PodShape:
     resource_claims: tuple[Object, ...] = ()
     scheduling_group: Mapping[str, Any]
     owner: Owner | None = None
-
-    @property
-    def has_terms(self) -> bool:
-        """Any of the four sorts: then the pod has a say in where others go."""
-        return bool(self.affinity or self.anti_affinity or self.preferred_affinity or self.preferred_anti_affinity)
+    rules: tuple[Rule, ...] = ()  # of all four sorts of terms
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -298,9 +306,11 @@ def _placed_volumes(spec: Object) -> Iterator[Object]:
 
 def _shape(spec: Object, namespace: str, labels: Mapping[str, str], owner: Owner | None) -> PodShape:
     affinity = spec.get("affinity") or {}
-    together, apart = affinity.get("podAffinity") or {}, affinity.get("podAntiAffinity") or {}
+    together, anti = affinity.get("podAffinity") or {}, affinity.get("podAntiAffinity") or {}
     containers = spec.get("containers") or []
     started_one_by_one = spec.get("initContainers") or []
+    near, apart = (tuple(_terms(rules, namespace, labels)) for rules in (together, anti))
+    rather_near, rather_apart = (tuple(_weighted(rules, namespace, labels)) for rules in (together, anti))
     return PodShape(
         namespace=namespace,
         labels=labels,
@@ -311,10 +321,11 @@ def _shape(spec: Object, namespace: str, labels: Mapping[str, str], owner: Owner
         nonzero=_nonzero(spec),
         nonzero_of_containers=_nonzero({**spec, "resources": None}) if spec.get("resources") else _nonzero(spec),
         ports=tuple(_host_ports([*containers, *(c for c in started_one_by_one if c.get("restartPolicy") == "Always")])),
-        affinity=tuple(_terms(together, namespace, labels)),
-        anti_affinity=tuple(_terms(apart, namespace, labels)),
-        preferred_affinity=tuple(_weighted(together, namespace, labels)),
-        preferred_anti_affinity=tuple(_weighted(apart, namespace, labels)),
+        affinity=near,
+        anti_affinity=apart,
+        preferred_affinity=rather_near,
+        preferred_anti_affinity=rather_apart,
+        rules=tuple(_rules_of(near, apart, rather_near, rather_apart)),
         spread=tuple(_spread(c, labels) for c in spec.get("topologySpreadConstraints") or ()),
         tolerations=tuple(spec.get("tolerations") or ()),
         node_selector=spec.get("nodeSelector") or {},
@@ -325,6 +336,25 @@ def _shape(spec: Object, namespace: str, labels: Mapping[str, str], owner: Owner
         scheduling_group=spec.get("schedulingGroup") or {},
         owner=owner,
     )
+
+
+_rules: WeakValueDictionary[tuple[PodTerm, int | None], Rule] = WeakValueDictionary()
+
+
+def rule_of(term: PodTerm, weight: int | None) -> Rule:
+    rule = _rules.get((term, weight))
+    if rule is None:
+        rule = _rules[term, weight] = Rule(term, weight)
+    return rule
+
+
+def _rules_of(
+    near: Iterable[PodTerm], apart: Iterable[PodTerm], rather_near: Iterable[Weighted], rather_apart: Iterable[Weighted]
+) -> Iterator[Rule]:
+    yield from (rule_of(term, 0) for term in apart)
+    yield from (rule_of(term, None) for term in near)
+    yield from (rule_of(entry.term, entry.weight) for entry in rather_near)
+    yield from (rule_of(entry.term, -entry.weight) for entry in rather_apart)
 
 
 def amounts(quantities: Mapping[str, Any] | None) -> Amounts:

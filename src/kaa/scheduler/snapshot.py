@@ -21,8 +21,9 @@ import numpy as np
 
 from kaa.api.objects import Object, labels_of, name_of
 from kaa.api.selectors import Selector
-from kaa.scheduler.derived import Derived, Domains, Ints, PodsThat, Rows, TermTable
+from kaa.scheduler.derived import Derived, Domains, Ints, PodsThat, Rows
 from kaa.scheduler.pod_info import CPU, MEMORY, HostPort, Key, PodInfo, PodShape, PodTerm, amounts
+from kaa.scheduler.terms import TermTable
 
 FIRST_ROWS = 16
 FIRST_RESOURCES = 4
@@ -47,6 +48,7 @@ class View(Protocol):
 
     def get(self, kind: str, name: str, namespace: str = "") -> Object | None: ...
     def list(self, kind: str, namespace: str | None = None) -> list[Object]: ...
+    def count_by_index(self, kind: str, index: str, key: str) -> int: ...
 
 
 class NoObjects:
@@ -57,6 +59,9 @@ class NoObjects:
 
     def list(self, kind: str, namespace: str | None = None) -> list[Object]:
         return []
+
+    def count_by_index(self, kind: str, index: str, key: str) -> int:
+        return 0
 
 
 D = TypeVar("D", bound=Derived)
@@ -376,6 +381,7 @@ class Snapshot:
             domains.column = _doubled(domains.column, -1)
         for pods_that, counts in self._counts.items():
             self._counts[pods_that] = _doubled(counts)
+        self.rules.grow()
         for derived in self._derived.values():
             derived.grow(2 * old)
 

@@ -77,9 +77,9 @@ def _common_count(pod: PodInfo, snapshot: Snapshot, namespaces: list[frozenset[s
 
 def kept_away(pod: PodInfo, snapshot: Snapshot) -> Rows:
     rows = snapshot.none()
-    for rule, where in snapshot.rules:
+    for rule in snapshot.rules.about(pod):
         if rule.weight == 0 and snapshot.concerns(rule.term, pod):
-            column = snapshot.rules.column(where, snapshot.size)
+            column = snapshot.rules.column(rule, snapshot.size)
             rows |= _by_domain(rule.term.topology_key, column, snapshot) > 0
     return rows
 
@@ -102,10 +102,10 @@ def attraction(pod: PodInfo, snapshot: Snapshot, hard_weight: int) -> Ints:
         total += entry.weight * pods_near(entry.term, snapshot)
     for entry in pod.preferred_anti_affinity:
         total -= entry.weight * pods_near(entry.term, snapshot)
-    for rule, where in snapshot.rules:
+    for rule in snapshot.rules.about(pod):
         weight = hard_weight if rule.weight is None else rule.weight
         if weight and snapshot.concerns(rule.term, pod):
-            column = snapshot.rules.column(where, snapshot.size)
+            column = snapshot.rules.column(rule, snapshot.size)
             total += weight * _by_domain(rule.term.topology_key, column, snapshot)
     return total
 

@@ -203,7 +203,7 @@ def test_hundreds_of_light_nodes() -> None:
     with Cluster(clock="virtual", nodes=200, light_nodes=True) as c:
         c.wait("node", "node-200", "Ready")
         c.apply(deployment(replicas=100))
-        c.wait("deployment", "web", "Available")
+        c.wait("deployment", "web", "jsonpath={.status.readyReplicas}=100")
         assert len({pod["spec"]["nodeName"] for pod in c.list("pods")}) > 50
         assert "simulated-nodes" in c.world.running
 

@@ -180,7 +180,8 @@ class Faults:
 
     async def _draw(self, rate: float, kinds: list[str], names: str, after: float, for_: float | None) -> None:
         clock = self._world.clock
-        await clock.sleep(after)
+        if after:
+            await clock.sleep(after)
         end = None if for_ is None else clock.monotonic() + for_
         while True:
             await clock.sleep(self.chance.expovariate(rate))
@@ -214,7 +215,8 @@ class Faults:
         self, what: str, fault: AbstractAsyncContextManager[bool], after: float, for_: float | None
     ) -> None:
         clock = self._world.clock
-        await clock.sleep(after)
+        if after:
+            await clock.sleep(after)
         async with fault as begun:
             if not begun:
                 return

@@ -25,7 +25,7 @@ WAIT_SECONDS = 60.0
 """How long things are waited for, in the cluster's time, unless one says."""
 
 Condition: TypeAlias = str | Callable[[Object], Any]
-Test: TypeAlias = Callable[[Object | None], bool]
+Judgement: TypeAlias = Callable[[Object | None], bool]
 """Whether an object, None while there is none, is as it is waited for."""
 
 
@@ -33,7 +33,7 @@ class WaitTimeout(TimeoutError):
     """kubectl's message, then what the object looked like and the last events about it."""
 
 
-def test_of(condition: Condition) -> Test:
+def predicate_of(condition: Condition) -> Judgement:
     """Raises ValueError for text that is no condition."""
     if callable(condition):
         return lambda obj: obj is not None and _holds(condition, obj)
@@ -60,7 +60,7 @@ def _holds(predicate: Callable[[Object], Any], obj: Object) -> bool:
         return False  # nobody has written the field yet
 
 
-def _has_condition(kind: str, status: str) -> Test:
+def _has_condition(kind: str, status: str) -> Judgement:
     def test(obj: Object | None) -> bool:
         found = condition_of((obj or {}).get("status", {}).get("conditions"), kind)
         return found is not None and str(found.get("status", "")).lower() == status.lower()
@@ -74,7 +74,7 @@ STEP = re.compile(r"\.(?P<field>(?:[^.\[\\]|\\.)+)|\[(?P<index>-?\d+)\]|\['(?P<q
 
 def split_jsonpath(text: str) -> tuple[list[str | int], str | None]:
     """`{.status.conditions[0].type}=Ready` -> (["status", "conditions", 0, "type"], "Ready"). Raises ValueError."""
-    whole = JSONPATH.fullmatch(text.strip("'"))
+    whole = JSONPATH.fullmatch(text)
     if whole is None:
         raise ValueError(f"jsonpath wait format must be --for=jsonpath='{{}}'=value or {{}}: {text!r}")
     steps: list[str | int] = []
@@ -112,7 +112,7 @@ async def wait_for(
     client: Client, resource: Resource, name: str, namespace: str | None, condition: Condition, seconds: float
 ) -> Object | None:
     """Raises WaitTimeout; ValueError for a condition that is none."""
-    test = test_of(condition)
+    test = predicate_of(condition)
     newest: list[Object | None] = [None]
     try:
         async with asyncio.timeout(seconds):
@@ -126,7 +126,7 @@ async def wait_for(
 
 
 async def _watch(
-    client: Client, resource: Resource, name: str, namespace: str | None, test: Test, newest: "list[Object | None]"
+    client: Client, resource: Resource, name: str, namespace: str | None, test: Judgement, newest: "list[Object | None]"
 ) -> bool:
     """Whether the test came true before the server ended the watch."""
     selector = f"metadata.name={name}"

@@ -39,3 +39,29 @@ def test_of_two_timers_the_earlier_counts_and_virtual_time_jumps() -> None:
         assert loop.run_until_complete(scenario()) == 3600
     finally:
         loop.close()
+
+
+def test_a_key_wakes_one_worker_and_none_is_lost_with_it() -> None:
+    """A worker that is cancelled just as a key was given to it leaves that key to the next one that waits."""
+
+    async def scenario() -> None:
+        queue: WorkQueue[str] = WorkQueue(VirtualClock(seed=1))
+        woken: list[str] = []
+
+        async def work(name: str) -> None:
+            key = await queue.get()
+            woken.append(f"{name} {key}")
+
+        workers = [asyncio.create_task(work(name)) for name in ("first", "second", "third", "fourth")]
+        await asyncio.sleep(0)
+        workers[0].cancel()  # while it waits
+        queue.add("a")
+        workers[1].cancel()  # after it was woken, before it runs
+        await asyncio.sleep(0.01)
+        assert woken == ["third a"]
+        queue.add("b")
+        await asyncio.sleep(0.01)
+        assert woken == ["third a", "fourth b"]
+        await asyncio.wait(workers)
+
+    asyncio.run(scenario())

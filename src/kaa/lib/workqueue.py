@@ -21,7 +21,7 @@ class WorkQueue(Generic[K]):
         self._waiting: set[K] = set()  # in _order, or dirty while being worked on
         self._working: set[K] = set()
         self._timers: dict[K, tuple[float, asyncio.TimerHandle]] = {}
-        self._wakeup = asyncio.Event()
+        self._idle: deque[asyncio.Future[None]] = deque()  # one for each worker that waits for a key
 
     def __len__(self) -> int:
         return len(self._order)
@@ -37,7 +37,7 @@ class WorkQueue(Generic[K]):
         self._waiting.add(key)
         if key not in self._working:
             self._order.append(key)
-            self._wakeup.set()
+            self._wake_one()
 
     def add_after(self, key: K, seconds: float) -> None:
         """Adds the key once that time has passed. Of several timers of one key only the earliest is kept."""
@@ -59,18 +59,34 @@ class WorkQueue(Generic[K]):
     async def get(self) -> K:
         """The next key; the caller owns it until `done`."""
         while not self._order:
-            self._wakeup.clear()
-            await self._wakeup.wait()
+            turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._idle.append(turn)
+            try:
+                await turn
+            except asyncio.CancelledError:
+                if turn in self._idle:
+                    self._idle.remove(turn)
+                elif not turn.cancelled():
+                    self._wake_one()  # it was our turn: somebody else's now
+                raise
         key = self._order.popleft()
         self._waiting.discard(key)
         self._working.add(key)
         return key
 
+    def _wake_one(self) -> None:
+        """One worker a key: to wake them all for each would cost more than most reconciles."""
+        while self._idle:
+            turn = self._idle.popleft()
+            if not turn.done():  # its worker is being cancelled otherwise
+                turn.set_result(None)
+                return
+
     def done(self, key: K) -> None:
         self._working.discard(key)
         if key in self._waiting:
             self._order.append(key)
-            self._wakeup.set()
+            self._wake_one()
 
     def close(self) -> None:
         """Cancels every timer; keys that wait are dropped."""

@@ -115,6 +115,9 @@ class Cache:
     def count(self, namespace: str) -> int:
         return sum(1 for _ in self._keys(BY_NAMESPACE, namespace))
 
+    def count_by_index(self, name: str, index_key: str) -> int:
+        return sum(1 for _ in self._keys(name, index_key))
+
     def by_index(self, name: str, index_key: str) -> Objects:
         return [self._decode(key) for key in self._keys(name, index_key)]
 

@@ -53,6 +53,7 @@ class Change:
 
 
 Handler: TypeAlias = Callable[[Change], None]
+Trim: TypeAlias = Callable[[Object], Object]
 
 
 class Informer:
@@ -65,13 +66,16 @@ class Informer:
         namespace: str | None = None,
         label_selector: str = "",
         field_selector: str = "",
+        trim: Trim | None = None,
     ) -> None:
+        """`trim`: what is kept and told of each object, if not all; with its metadata's names and resourceVersion."""
         self.resource = client.resource(kind)
         self.namespace = namespace
         self.label_selector = label_selector
         self.field_selector = field_selector
         self._client = client
         self._clock = clock
+        self.trim = trim
         self._selector = parse_label_selector(label_selector)
         self._cache = Cache()
         self._handlers: list[Handler] = []
@@ -104,6 +108,9 @@ class Informer:
 
     def by_index(self, name: str, key: str) -> Objects:
         return self._cache.by_index(name, key)
+
+    def count_by_index(self, name: str, key: str) -> int:
+        return self._cache.count_by_index(name, key)
 
     def subscribe(self, handler: Handler) -> None:
         """Calls `handler` for every object that is there already, then for every change."""
@@ -215,6 +222,9 @@ class Informer:
             self._seen_revision = max(self._seen_revision, int(resource_version))
 
     def _put(self, key: Key, obj: Object, raw: bytes) -> None:
+        if self.trim is not None:
+            whole, obj = obj, self.trim(obj)
+            raw = raw if obj is whole else orjson.dumps(obj)
         old = self._cache.get(key) if self._handlers else None
         self._cache.put(key, obj, raw)
         self._tell(Change(old, obj))

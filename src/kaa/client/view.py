@@ -13,7 +13,7 @@ from kaa.api.objects import Object, uid_of
 from kaa.api.resource import Resource
 from kaa.api.selectors import Selector
 from kaa.client.cache import Objects
-from kaa.client.informer import Informer
+from kaa.client.informer import Informer, Trim
 from kaa.client.rest import Client
 from kaa.lib.clock import Clock
 
@@ -33,6 +33,10 @@ class View:
     def owned(self, owner: Object, kind: str | Resource) -> Objects:
         """The objects of that kind that `owner` controls."""
         return self._find(kind).owned(uid_of(owner))
+
+    def count_by_index(self, kind: str | Resource, index: str, key: str) -> int:
+        """How many `by_index` would find; none is decoded for that."""
+        return self._find(kind).count_by_index(index, key)
 
     def by_index(self, kind: str | Resource, index: str, key: str) -> Objects:
         return self._find(kind).by_index(index, key)
@@ -54,8 +58,12 @@ class Informers:
     def __iter__(self) -> Iterator[Informer]:
         return iter(list(self._informers.values()))
 
-    def informer(self, kind: str | Resource, *, label_selector: str = "", field_selector: str = "") -> Informer:
-        """The kind's informer, made (and started, if we run) at the first call. All users share its selection."""
+    def informer(
+        self, kind: str | Resource, *, label_selector: str = "", field_selector: str = "", trim: Trim | None = None
+    ) -> Informer:
+        """The kind's informer, made (and started, if we run) at the first call. All users share its selection, and
+        what it keeps of an object.
+        """
         resource = self._client.resource(kind)
         key = resource.group, resource.name
         if key not in self._informers:
@@ -66,6 +74,7 @@ class Informers:
                 namespace=self._namespace if resource.namespaced else None,
                 label_selector=label_selector,
                 field_selector=field_selector,
+                trim=trim,
             )
             self._start(key)
         informer = self._informers[key]
@@ -84,11 +93,11 @@ class Informers:
         return informer
 
     def whole(self, resource: Resource) -> Informer | None:
-        """The informer of exactly this kind and version, if there is one and it selects nothing."""
+        """The informer of exactly this kind and version, if there is one, and it keeps all objects as they are."""
         informer = self._informers.get((resource.group, resource.name))
         if informer is None or informer.resource.version != resource.version:
             return None
-        return None if informer.label_selector or informer.field_selector else informer
+        return None if informer.label_selector or informer.field_selector or informer.trim else informer
 
     async def drop(self, kind: str | Resource) -> None:
         """Stops and forgets the kind's informer: a custom kind that is gone. Twice is once."""

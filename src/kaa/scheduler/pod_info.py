@@ -300,6 +300,11 @@ def _image_volumes(spec: Object) -> Iterator[str]:
     return (v["image"].get("reference", "") for v in spec.get("volumes") or () if "image" in v)
 
 
+def decisive_volumes(spec: Object) -> Iterator[Object]:
+    """Those that count, whole."""
+    return (v for v in spec.get("volumes") or () if "image" in v or not PLACED_VOLUMES.isdisjoint(v))
+
+
 def _placed_volumes(spec: Object) -> Iterator[Object]:
     return (volume for volume in spec.get("volumes") or () if not PLACED_VOLUMES.isdisjoint(volume))
 

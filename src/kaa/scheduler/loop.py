@@ -36,6 +36,7 @@ from kaa.scheduler.queue import BACKOFF, SchedulingQueue
 from kaa.scheduler.reporting import SCHEDULER_ERROR, UNSCHEDULABLE, reference, unscheduled_status
 from kaa.scheduler.snapshot import Snapshot
 from kaa.scheduler.tracker import DEFAULT_NAME, Tracker
+from kaa.scheduler.trimming import trimmed
 from kaa.scheduler.watched import Hung, Noted, Watch
 
 if TYPE_CHECKING:  # reading one needs what few schedulers do
@@ -74,6 +75,7 @@ class Scheduler:
         self._clock = clock
         self._profiles = {profile.name: profile for profile in profiles}
         self._informers = Informers(client, clock)
+        self._informers.informer("Pod", trim=trimmed)
         self._recorder = EventRecorder(client, clock, COMPONENT)
         self._permits = Permits()
         self._context = Context(client, clock, self._informers.view, self._recorder, self._permits)

@@ -465,6 +465,12 @@ async def test_an_object_whose_owner_is_absent_goes() -> None:
             return {o["metadata"]["name"] for o in found} - {"kube-root-ca.crt"} == set(names)
 
         await cluster.until(lambda: left("owner", "kept"), "only what has an owner is left")
+
+        async def told() -> bool:
+            events = (await cluster.client.list("Event", "other")).items
+            return any(event["reason"] == "OwnerRefInvalidNamespace" for event in events)
+
+        await cluster.until(told, "somebody is told of the owner in another namespace")
         kept = await cluster.client.get("ConfigMap", "kept", "default")
         assert [ref["name"] for ref in kept["metadata"]["ownerReferences"]] == ["owner"]
         await cluster.client.delete("ConfigMap", "owner", "default")

@@ -179,3 +179,25 @@ async def test_an_autoscaler_follows_the_load() -> None:
         assert await sized(9), "the load may come back"
         await cluster.until(lambda: sized(3), "shrunk", 200)
         beat.cancel()
+
+
+@virtual
+async def test_two_autoscalers_of_the_same_pods_do_nothing() -> None:
+    """They would scale against each other for ever."""
+    async with running(kubelet=False, grace=3600) as cluster:
+        await cluster.client.create(workload("Deployment", "web", replicas=1))
+        metric = {"type": "Resource", "resource": {"name": "cpu", "target": {"type": "Utilization"}}}
+        metric["resource"]["target"]["averageUtilization"] = 50  # type: ignore[index]
+        for name in ("a", "b"):
+            target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"}
+            spec = {"scaleTargetRef": target, "maxReplicas": 3, "metrics": [metric]}
+            metadata = {"name": name, "namespace": "default"}
+            autoscaler = {"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "metadata": metadata}
+            await cluster.client.create({**autoscaler, "spec": spec})
+
+        async def ambiguous() -> bool:
+            found = (await cluster.client.list("HorizontalPodAutoscaler", "default")).items
+            known = [condition((o.get("status") or {}).get("conditions"), "ScalingActive") for o in found]
+            return len(known) == 2 and all(c is not None and c["reason"] == "AmbiguousSelector" for c in known)
+
+        await cluster.until(ambiguous, "both say so", 60)

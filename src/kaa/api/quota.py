@@ -10,6 +10,7 @@ from kaa.api.objects import Object, annotations_of
 from kaa.api.pod_resources import pod_total
 from kaa.api.quantity import Quantity, parse_quantity
 from kaa.api.resource import Resource
+from kaa.api.volume_binding import volume_attributes_classes
 
 ONE = parse_quantity(1)
 ZERO = parse_quantity(0)
@@ -84,25 +85,36 @@ def is_about(quota: Object, obj: Object, resource: Resource) -> bool:
     spec = quota["spec"]
     expressions = [{"scopeName": scope, "operator": "Exists"} for scope in spec.get("scopes") or ()]
     expressions += (spec.get("scopeSelector") or {}).get("matchExpressions") or []
-    if expressions and (resource.group, resource.kind) != ("", "Pod"):
-        return False
-    return all(_in_scope(obj, expression) for expression in expressions)
+    in_scope = SCOPED_KINDS.get((resource.group, resource.kind))
+    return not expressions or (in_scope is not None and all(in_scope(obj, expression) for expression in expressions))
 
 
-def _in_scope(pod: Object, expression: Object) -> bool:
+def _pod_in_scope(pod: Object, expression: Object) -> bool:
     if expression["scopeName"] == "PriorityClass":
-        return _matches(pod["spec"].get("priorityClassName") or "", expression)
+        return _matches({pod["spec"].get("priorityClassName") or ""} - {""}, expression)
     scope = SCOPES.get(expression["scopeName"])
     return scope is not None and scope(pod)
 
 
-def _matches(value: str, expression: Object) -> bool:
-    values = expression.get("values") or ()
+def _claim_in_scope(claim: Object, expression: Object) -> bool:
+    named = set(volume_attributes_classes(claim))
+    return expression["scopeName"] == "VolumeAttributesClass" and _matches(named, expression)
+
+
+SCOPED_KINDS: Mapping[tuple[str, str], Callable[[Object, Object], bool]] = {
+    ("", "Pod"): _pod_in_scope,
+    ("", "PersistentVolumeClaim"): _claim_in_scope,
+}
+"""Kinds that scopes can select; a quota with scopes is about no other."""
+
+
+def _matches(named: set[str], expression: Object) -> bool:
+    values = set(expression.get("values") or ())
     return {
-        "In": value in values,
-        "NotIn": value not in values,
-        "Exists": value != "",
-        "DoesNotExist": value == "",
+        "In": bool(named & values),
+        "NotIn": not named & values,
+        "Exists": bool(named),
+        "DoesNotExist": not named,
     }.get(expression["operator"], False)
 
 

@@ -6,7 +6,7 @@ itself it marks by annotation, so that it can take it back. The controller that 
 chooses volumes that the pod's node can reach, decide by the same rules.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 
 from kaa.api.objects import (
@@ -56,6 +56,17 @@ def default_storage_class(classes: Iterable[Object]) -> Object | None:
 def waits_for_consumer(storage_class: Object | None) -> bool:
     """Whether claims of the class are bound only once a node is chosen for a pod that has them."""
     return storage_class is not None and storage_class.get("volumeBindingMode") == "WaitForFirstConsumer"
+
+
+def volume_attributes_classes(obj: Object) -> Iterator[str]:
+    """The VolumeAttributesClasses that a claim or a volume has, wants, or is on its way to."""
+    status = obj.get("status") or {}
+    names = (
+        obj["spec"].get("volumeAttributesClassName"),
+        status.get("currentVolumeAttributesClassName"),
+        (status.get("modifyVolumeStatus") or {}).get("targetVolumeAttributesClassName"),
+    )
+    yield from dict.fromkeys(name for name in names if name)
 
 
 def phase_of(obj: Object) -> str:

@@ -34,6 +34,8 @@ SCHEDULED_AT = "batch.kubernetes.io/cronjob-scheduled-timestamp"
 MANY_MISSED = 100
 """More missed times than this are worth a warning: a clock has jumped, or the schedule was off for long."""
 
+TOO_MANY = "too many missed start times. Set or decrease .spec.startingDeadlineSeconds or check clock skew"
+
 EXISTS = frozenset({"AlreadyExists"})
 
 Rest: TypeAlias = Generator[Action, APIError | None, Object]
@@ -98,11 +100,8 @@ def keep_schedule(cron_job: Object, status: Object, jobs: Sequence[Object], now:
         return status
     since = earliest_due(cron_job, now)
     if (due := schedule.latest(since, now)) is not None:
-        missed = count_missed(schedule, since, now, MANY_MISSED)
-        if missed > MANY_MISSED:
-            hint = "Set or decrease .spec.startingDeadlineSeconds or check clock skew"
-            message = f"too many missed start times: {missed}. {hint}"
-            yield RecordEvent(cron_job, "Warning", "TooManyMissedTimes", message)
+        if count_missed(schedule, since, now, MANY_MISSED) > MANY_MISSED:
+            yield RecordEvent(cron_job, "Warning", "TooManyMissedTimes", TOO_MANY)
         status = yield from start(cron_job, status, jobs, due)
     if (upcoming := schedule.after(now)) is not None:
         yield RequeueAfter((upcoming - now).total_seconds())

@@ -28,6 +28,13 @@ MANAGER = "endpointslice-controller.k8s.io"
 HEADLESS = "service.kubernetes.io/headless"
 ZONE = "topology.kubernetes.io/zone"
 
+NEAR = {
+    "PreferClose": (("zone", "forZones"),),
+    "PreferSameZone": (("zone", "forZones"),),
+    "PreferSameNode": (("zone", "forZones"), ("nodeName", "forNodes")),
+}
+"""By `spec.trafficDistribution`: from which fields of an endpoint its hints come."""
+
 SLICE_LIMIT = 100
 """Endpoints in a slice, as upstream's default: one change of one pod rewrites no more than that."""
 
@@ -76,7 +83,17 @@ def endpoint_object(service: Object, endpoint: Endpoint, view: View) -> Object:
         node = view.get("Node", node_name)
         if node is not None and (zone := labels_of(node).get(ZONE)):
             obj["zone"] = zone
+    if hints := hints_of(service, obj):
+        obj["hints"] = hints
     return obj
+
+
+def hints_of(service: Object, endpoint: Object) -> Object:
+    """For whom a ready endpoint is meant first, where the Service prefers what is near."""
+    fields = NEAR.get(service["spec"].get("trafficDistribution") or "", ())
+    if not endpoint["conditions"]["ready"]:
+        return {}
+    return {hint: [{"name": endpoint[field]}] for field, hint in fields if field in endpoint}
 
 
 def write_group(

@@ -4,7 +4,7 @@ It sees the metadata of every kind that the server has (`every_kind.py`), and ke
 A change makes some objects' fates uncertain; those are looked at, and what was decided is carried out with the object's
 uid (and revision) as a precondition, so that a decision on something that has changed is refused.
 An owner that the graph does not have is asked for from the server before it counts as absent. A reference to a
-namespaced owner means one in the dependent's own namespace: in another one it is absent.
+namespaced owner means one in the dependent's own namespace: in another one it is absent, which an event says.
 """
 
 import asyncio
@@ -49,6 +49,7 @@ class GarbageCollector:
     def __init__(self, context: Context) -> None:
         self._client = context.client
         self._every_kind = context.every_kind
+        self._recorder = context.recorder
         self._graph = Graph()
         self._queue: WorkQueue[str] = WorkQueue(context.clock)
         self._failures: BackoffTable[str] = BackoffTable(RETRY)
@@ -108,13 +109,15 @@ class GarbageCollector:
     async def _state_of(self, owner: Owner, dependent: Node) -> OwnerState:
         known = self._graph.get(owner.uid)
         if known is not None:
-            if known.namespace and dependent.namespace and known.namespace != dependent.namespace:
-                return OwnerState.ABSENT
+            if known.namespace and known.namespace != dependent.namespace:
+                self._tell_of_foreign_owner(owner, dependent)
+                return OwnerState.ABSENT if dependent.namespace else OwnerState.SOLID
             return OwnerState.WAITING if known.waits_for_dependents else OwnerState.SOLID
         if owner.uid in self._absent:
             return OwnerState.ABSENT
         resource = self._resource_of(owner)
         if resource.namespaced and not dependent.namespace:
+            self._tell_of_foreign_owner(owner, dependent)
             return OwnerState.SOLID  # names no object that could be asked for: kept, as upstream does
         if await self._exists(resource, owner, dependent.namespace):
             return OwnerState.SOLID
@@ -122,6 +125,11 @@ class GarbageCollector:
         if len(self._absent) > ABSENT_LIMIT:
             self._absent.popitem(last=False)
         return OwnerState.ABSENT
+
+    def _tell_of_foreign_owner(self, owner: Owner, dependent: Node) -> None:
+        reference = f"{owner.api_version}/{owner.kind}, namespace: {dependent.namespace}, name: {owner.name}"
+        message = f'ownerRef [{reference}, uid: {owner.uid}] does not exist in namespace "{dependent.namespace}"'
+        self._recorder.record(object_of(dependent), "Warning", "OwnerRefInvalidNamespace", message)
 
     def _resource_of(self, owner: Owner) -> Resource:
         """Raises NotFound for a kind that the server does not have (now): then nothing is known of the owner."""
@@ -209,3 +217,9 @@ class GarbageCollector:
         # The revision makes the server refuse a list that was computed from an old one.
         metadata = {"resourceVersion": obj["metadata"]["resourceVersion"], **changes}
         await self._client.patch(node.resource, node.name, {"metadata": metadata}, node.namespace)
+
+
+def object_of(node: Node) -> Object:
+    """As much of the object as an event about it needs."""
+    metadata = {"name": node.name, "namespace": node.namespace, "uid": node.uid}
+    return {"apiVersion": node.resource.api_version, "kind": node.resource.kind, "metadata": metadata}

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from kaa.api.errors import APIError
-from kaa.api.objects import Object, condition, is_being_deleted, name_of, namespace_of, uid_of
+from kaa.api.objects import Object, condition, is_being_deleted, labels_of, name_of, namespace_of, uid_of
 from kaa.api.quantity import Quantity
 from kaa.api.selectors import Selector, parse_label_selector
 from kaa.client.informer import Change
@@ -200,11 +200,15 @@ class Autoscaling:
         self._all_pods = context.informers.informer("Pod")
         self._queue: WorkQueue[Key] = WorkQueue(context.clock)
         self._histories: dict[str, History] = {}  # by uid
+        self._selectors: dict[Key, Selector] = {}  # of each one's target, as last looked at
         self._autoscalers.subscribe(self._changed)
 
     def _changed(self, change: Change) -> None:
-        if change.new is None:
-            self._histories.pop(uid_of(change.old or {"metadata": {}}), None)
+        if change.new is None and change.old is not None:
+            self._histories.pop(uid_of(change.old), None)
+            self._selectors.pop(key_of(change.old), None)
+        elif change.new is None:
+            return
         elif change.old is None or change.old["metadata"].get("generation") != change.new["metadata"].get("generation"):
             self._queue.add(key_of(change.new))
 
@@ -299,6 +303,11 @@ class Autoscaling:
         selector = parse_label_selector(selector_text)
         namespace = namespace_of(autoscaler)
         target = Target(namespace, current, selector, self._all_pods.list(namespace, selector))
+        self._selectors[key_of(autoscaler)] = selector
+        if others := self._others_of(autoscaler, target):
+            which = " ".join("/".join(key) for key in (key_of(autoscaler), *others))
+            message = f"pods by selector {selector_text} are controlled by more than one HPA (e.g. [{which}])"
+            raise Failed("ScalingActive", "AmbiguousSelector", message)
         answers, failures = [], []
         for spec in autoscaler["spec"].get("metrics") or ():
             try:
@@ -318,6 +327,13 @@ class Autoscaling:
         with_condition(conditions, "ScalingActive", "True", "ValidMetricFound", message, now)
         history = self._histories.setdefault(uid_of(autoscaler), History())
         return normalize(autoscaler, current, best.replicas, history, now), best.name
+
+    def _others_of(self, autoscaler: Object, target: Target) -> list[Key]:
+        """Autoscalers that were seen to follow some of the same pods: they would scale against each other."""
+        mine = key_of(autoscaler)
+        labels = [labels_of(pod) for pod in target.pods]
+        known = ((key, s) for key, s in self._selectors.items() if key != mine and key[0] == target.namespace)
+        return sorted(key for key, selector in known if any(map(selector.matches, labels)))
 
     async def _resize(self, autoscaler: Object, path: str, scale: Object, wanted: int, why: str) -> None:
         body = {**scale, "spec": {**(scale.get("spec") or {}), "replicas": wanted}}

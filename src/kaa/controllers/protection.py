@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 
 from kaa.api.objects import Object, copy_object, is_being_deleted, name_of, namespace_of, uid_of
+from kaa.api.volume_binding import volume_attributes_classes
 from kaa.controllers.actions import Update
 from kaa.controllers.controller import Actions, Controller, Index, Key, View, Watch
 
@@ -76,17 +77,6 @@ def is_bound(volume: Object, view: View) -> bool:
     return (volume.get("status") or {}).get("phase") == "Bound"
 
 
-def classes_of(obj: Object) -> Iterator[str]:
-    """The VolumeAttributesClasses that a claim or a volume has, wants, or is on its way to."""
-    status = obj.get("status") or {}
-    names = (
-        obj["spec"].get("volumeAttributesClassName"),
-        status.get("currentVolumeAttributesClassName"),
-        (status.get("modifyVolumeStatus") or {}).get("targetVolumeAttributesClassName"),
-    )
-    yield from dict.fromkeys(name for name in names if name)
-
-
 def is_named(volume_class: Object, view: View) -> bool:
     name = name_of(volume_class)
     return any(view.by_index(kind, CLASS_USERS, name) for kind in ("PersistentVolumeClaim", "PersistentVolume"))
@@ -102,7 +92,7 @@ def _claims_of_pod(pod: Object, view: View) -> Iterator[Key]:
 
 
 def _classes_of_user(obj: Object, view: View) -> Iterator[Key]:
-    return (("", name) for name in classes_of(obj))
+    return (("", name) for name in volume_attributes_classes(obj))
 
 
 PVC_PROTECTION = protect(
@@ -123,8 +113,8 @@ VAC_PROTECTION = protect(
     is_named,
     watches=(Watch("PersistentVolumeClaim", _classes_of_user), Watch("PersistentVolume", _classes_of_user)),
     indexes=(
-        Index("PersistentVolumeClaim", CLASS_USERS, classes_of),
-        Index("PersistentVolume", CLASS_USERS, classes_of),
+        Index("PersistentVolumeClaim", CLASS_USERS, volume_attributes_classes),
+        Index("PersistentVolume", CLASS_USERS, volume_attributes_classes),
     ),
 )
 

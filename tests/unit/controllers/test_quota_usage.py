@@ -38,6 +38,30 @@ def test_kinds_that_count_by_number() -> None:
     assert list(counted_kinds(quota(hard, scopes=["BestEffort"]))) == []
 
 
+def test_claims_by_their_attributes_class() -> None:
+    """The one scope that is about claims: what one has, wants, or is on its way to."""
+    claim_kind = CATALOG.named("PersistentVolumeClaim")
+
+    def claim(wanted, current=None):
+        spec = {"volumeAttributesClassName": wanted, "resources": {"requests": {"storage": "1Gi"}}}
+        return {"metadata": {"name": "c"}, "spec": spec, "status": {"currentVolumeAttributesClassName": current}}
+
+    claims = [claim("gold"), claim("silver", "gold"), claim("silver"), claim(None)]
+    observed = [(claim_kind, one) for one in claims] + [(POD, pod("1"))]
+
+    def counted(operator, *values):
+        expression = {"scopeName": "VolumeAttributesClass", "operator": operator, "values": list(values)}
+        limit = quota({"persistentvolumeclaims": "9"}, scopeSelector={"matchExpressions": [expression]})
+        return status_of(limit, measured(limit, observed))["used"]["persistentvolumeclaims"]
+
+    assert [counted("In", "gold"), counted("NotIn", "gold"), counted("Exists"), counted("DoesNotExist")] == [
+        "2",
+        "2",
+        "3",
+        "1",
+    ]
+
+
 def test_heartbeats_do_not_count() -> None:
     """A pod's status changes often; only its end frees what it used."""
     running, ready, ended = pod("1"), {**pod("1"), "status": {"phase": "Running", "podIP": "1"}}, pod("1", "Failed")

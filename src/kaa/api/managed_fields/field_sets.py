@@ -21,6 +21,7 @@ Node: TypeAlias = dict[str, Any]
 MEMBER: Node = {}
 """The node of a field that has nothing below it."""
 SELF = "."
+PREFIXES = frozenset({"f:", "k:", "v:", "i:"})
 
 
 def field(name: str) -> str:
@@ -131,4 +132,8 @@ def is_field_set(value: Any) -> bool:
     """Whether a value that came from outside is a set of fields."""
     if type(value) is not dict:
         return False
-    return all((key == SELF or key[:2] in ("f:", "k:", "v:", "i:")) and is_field_set(v) for key, v in value.items())
+    for key, below in value.items():
+        # Most have nothing below.
+        if (key[:2] not in PREFIXES and key != SELF) or not (is_field_set(below) if below else below == {}):
+            return False
+    return True

@@ -16,10 +16,11 @@ KAA = [sys.executable, "-c", "from kaa.cli.main import main; main()"]
 
 @dataclass(frozen=True)
 class Running:
-    """`kubeconfig` is the administrator's; clients are given nothing else."""
+    """`kubeconfig` is the administrator's; clients are given nothing else. `is_controlled`: it has controllers."""
 
     kubeconfig: Path
     log: Path
+    is_controlled: bool = False
 
 
 def free_port() -> int:

@@ -45,6 +45,20 @@ Hint: TypeAlias = Callable[[PodInfo, Event], bool]
 """Whether the event can help the pod that was rejected. In doubt, yes."""
 
 
+def gives_up(event: Event) -> bool:
+    """Whether a pod of a gang gave its place back before it was bound."""
+    pod = event.pod
+    return event.about is ClusterEvent.POD_GONE and pod is not None and not pod.node_name and bool(pod.scheduling_group)
+
+
+def gives_up_with(pod: PodInfo, event: Event) -> bool:
+    """Of the same gang: the room that is left is no news, for the gang has just been found not to fit into it."""
+    other = event.pod
+    if other is None or not gives_up(event):
+        return False
+    return other.namespace == pod.namespace and other.scheduling_group == pod.scheduling_group
+
+
 def always(pod: PodInfo, event: Event) -> bool:
     return True
 

@@ -18,13 +18,14 @@ A plugin says of its answers what they depend on (`depends`), so that pods that 
 can make it change its mind (`helped_by`), so that a pod which it rejected is tried again then and not before.
 """
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
+from kaa.api.objects import Object
 from kaa.client.events import EventRecorder
 from kaa.client.rest import Client
 from kaa.lib.clock import Clock
@@ -111,6 +112,8 @@ PostFilter: TypeAlias = Callable[[PodInfo, Snapshot, Sequence["Plugin"], Trace],
 Reserve: TypeAlias = Callable[[Placement], None]
 Permit: TypeAlias = Callable[[Placement], float | None]
 """None: go on. Seconds: wait at most so long until `context.permits` lets the pod go on."""
+Unplaced: TypeAlias = Callable[[PodInfo, Context], None]
+"""The pod has no node, nor is one being made free for it: what waits for it may be given up."""
 PreBind: TypeAlias = Callable[[Placement], Awaitable[None]]
 Bind: TypeAlias = Callable[[Placement], Awaitable[bool]]
 """False: somebody else is to bind this pod."""
@@ -122,6 +125,7 @@ WRITE_SECONDS = 60.0
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plugin:
     """`reads` are kinds whose objects it looks up in `snapshot.view`; those that `helped_by` names are read, too.
+    `indexes` are of such kinds: (kind, index) to the keys of an object.
 
     `foreign`: not ours, and so not trusted: `pre_reject`, `reject`, `score`, `post_filter` are asked on another thread
     and given up after `limit_seconds` for one decision, and the answers are checked. The other functions are called on
@@ -138,11 +142,13 @@ class Plugin:
     reserve: Reserve | None = None
     unreserve: Reserve | None = None
     permit: Permit | None = None
+    unplaced: Unplaced | None = None
     pre_bind: PreBind | None = None
     bind: Bind | None = None
     depends: Depends = Depends.EVERYTHING
     helped_by: Mapping[Concern, Hint] = field(default_factory=dict)
     reads: tuple[str, ...] = ()
+    indexes: Mapping[tuple[str, str], Callable[[Object], Iterable[str]]] = field(default_factory=dict)
     foreign: bool = False
     limit_seconds: float = 1.0
 

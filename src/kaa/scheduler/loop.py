@@ -86,6 +86,9 @@ class Scheduler:
         self._answers = Remembered()
         self._watch = Watch()
         self._writes = asyncio.Semaphore(BINDINGS_AT_ONCE)
+        indexes = {index: keys for profile in profiles for p in profile.plugins for index, keys in p.indexes.items()}
+        for (kind, index), keys in indexes.items():
+            self._informers.informer(kind).add_index(index, keys)
         # Pods come last: what their plugins look at is there by then.
         for kind in sorted(frozenset[str]().union(*(profile.kinds for profile in profiles))):
             self._informers.informer(kind).subscribe(self._tracker.object(kind))
@@ -191,12 +194,19 @@ class Scheduler:
                 return self._begin(Placement(pod, node_name, self.snapshot, self._context), profile.plugins)
             case Unschedulable(message, plugins, nomination):
                 losers = preempting.begin(pod, nomination, self._tracker)
+                if not nomination.node_name:
+                    self._tell_unplaced(pod, profile)
                 # When there is no node at all, nobody rejected the pod, and any plugin's events can help it.
                 self.queue.failed(pod.key, plugins or {plugin.name for plugin in profile.plugins})
                 return self._preempt(pod, message, nomination, losers)
             case Failed(message):
                 self.queue.failed(pod.key)
                 return self._report(pod, SCHEDULER_ERROR, message)
+
+    def _tell_unplaced(self, pod: PodInfo, profile: Profile) -> None:
+        for plugin in profile.plugins:
+            if plugin.unplaced is not None:
+                plugin.unplaced(pod, self._context)
 
     # A pod that has a node
 

@@ -20,7 +20,7 @@ from sortedcontainers import SortedDict
 
 from kaa.lib.backoff import Backoff
 from kaa.lib.clock import Clock
-from kaa.scheduler.cluster_events import Concern, Event, Hint
+from kaa.scheduler.cluster_events import Concern, Event, Hint, gives_up, gives_up_with
 from kaa.scheduler.pod_info import Key, PodInfo, PodShape
 
 Hints: TypeAlias = Mapping[str, Mapping[Concern, Hint]]
@@ -174,7 +174,9 @@ class SchedulingQueue:
                 verdicts[alike] = self._helps(event, waiting)
             if verdicts[alike]:
                 self._take_out(waiting)
-                self._admit(waiting, early=not waits_for_others(waiting.pod, event))
+                # Two gangs that fit neither way would else chase each other without a pause.
+                hurry = not gives_up(event) and not waits_for_others(waiting.pod, event)
+                self._admit(waiting, early=hurry)
 
     def activate(self, keys: Iterable[Key]) -> None:
         """Tries these now, back-off or not: somebody knows that it is worth it."""
@@ -195,6 +197,8 @@ class SchedulingQueue:
         return self._arrivals
 
     def _helps(self, event: Event, waiting: Waiting) -> bool:
+        if gives_up_with(waiting.pod, event):
+            return False
         hints = (self._hints.get(plugin, {}).get(event.about) for plugin in waiting.plugins)
         return any(hint is not None and hint(waiting.pod, event) for hint in hints)
 

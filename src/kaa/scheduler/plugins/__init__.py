@@ -7,6 +7,7 @@ from kaa.scheduler.framework import Factory, Plugin
 from kaa.scheduler.plugins import (
     default_preemption,
     dynamic_resources,
+    gang_scheduling,
     image_locality,
     inter_pod_affinity,
     node_affinity,
@@ -52,6 +53,7 @@ FACTORIES: Mapping[str, Factory] = {
     "DefaultPreemption": default_preemption.make,
     "NodeResourcesBalancedAllocation": node_resources_balanced.make,
     "ImageLocality": as_it_is(image_locality.PLUGIN),
+    "GangScheduling": gang_scheduling.make,
 }
 """All that are enabled by default, in upstream's order: a node counts for the reasons of the first that rejects it.
 

@@ -147,6 +147,7 @@ class Catalog:
     _by_plural: dict[tuple[str, str, str], Resource] = field(default_factory=dict)
     _by_kind: dict[tuple[str, str, str], Resource] = field(default_factory=dict)
     _versions: dict[str, list[str]] = field(default_factory=dict)
+    _named: dict[str, Resource] = field(default_factory=dict)  # what `named` has found since the last change
 
     @classmethod
     def of(cls, group_versions: Iterable[GroupVersion]) -> "Catalog":
@@ -162,7 +163,7 @@ class Catalog:
         versions = self._versions.setdefault(resource.group, [])
         if resource.version not in versions:
             versions.append(resource.version)
-        self.revision += 1
+        self._changed()
 
     def remove(self, resource: Resource) -> None:
         self._by_plural.pop((resource.group, resource.version, resource.name), None)
@@ -171,7 +172,11 @@ class Catalog:
             self._versions[resource.group].remove(resource.version)
             if not self._versions[resource.group]:
                 del self._versions[resource.group]
+        self._changed()
+
+    def _changed(self) -> None:
         self.revision += 1
+        self._named.clear()
 
     def __iter__(self) -> Iterator[Resource]:
         return iter(self._by_plural.values())
@@ -190,6 +195,12 @@ class Catalog:
         A bare kind means the first row of that kind; the catalog's order (core group first, preferred version first)
         decides.
         """
+        found = self._named.get(name)
+        if found is None:
+            found = self._named[name] = self._find_named(name)
+        return found
+
+    def _find_named(self, name: str) -> Resource:
         if name.count("/") == 2:
             group, version, kind = name.split("/")
             return self._by_kind[group, version, kind]

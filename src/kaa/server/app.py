@@ -14,7 +14,6 @@ The order is upstream's. Handlers raise APIError, which becomes a Status here an
 import asyncio
 import logging
 from collections.abc import Container
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from kaa.api.errors import APIError
@@ -185,8 +184,7 @@ class APIServer:
         if request.audit is not None:
             response = request.audit.answer(response, panicked=panicked)
         if request.answer_headers:
-            # Of a copy: answers that are always the same are shared.
-            response = replace(response, headers={**response.headers, **request.answer_headers})
+            response = response.with_headers(request.answer_headers)
         known = self.catalog.find(info.group, info.version, info.plural) is not None
         self.metrics.observe(info, known, response.status, self.clock.monotonic() - began)
         return response

@@ -90,6 +90,11 @@ class Response:
     outlet: Outlet | None = None
     hijacked: bool = False
 
+    def with_headers(self, headers: Mapping[str, str]) -> "Response":
+        """A copy with these, too: answers that are always the same are shared."""
+        more = {**self.headers, **headers}
+        return Response(self.status, self.body, self.content_type, more, self.chunks, self.outlet, self.hijacked)
+
 
 @dataclass(frozen=True, slots=True)
 class Attributes:

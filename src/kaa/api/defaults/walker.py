@@ -47,17 +47,28 @@ EMPTY = created({})
 def compile_defaults(table: Table) -> SetDefaults:
     """The function that applies the table in place."""
     constants = tuple((key, rule) for key, rule in table.items() if isinstance(rule, str | int))
-    steps = tuple(_step(key, rule) for key, rule in table.items() if not isinstance(rule, str | int))
+    steps = tuple(
+        (_only_if_present(key, rule), _step(key, rule))
+        for key, rule in table.items()
+        if not isinstance(rule, str | int)
+    )
 
     def apply(obj: Object) -> None:
         for key, value in constants:
             current = obj.get(key)
             if current is None or current == "":
                 obj[key] = value
-        for step in steps:
-            step(obj)
+        # Most fields are absent from most objects: those should not even cost a call.
+        for field, step in steps:
+            if field is None or field in obj:
+                step(obj)
 
     return apply
+
+
+def _only_if_present(key: str, rule: Any) -> str | None:
+    """The field without which a step has nothing to fill; None: it may make it."""
+    return key.removesuffix("[]") if isinstance(rule, Mapping) and key != "" else None
 
 
 def _step(key: str, rule: Any) -> SetDefaults:

@@ -6,7 +6,7 @@ that whoever sends a whole object back does not come to own its status.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from kaa.api.managed_fields.entries import UPDATE, Entry, capped
 from kaa.api.managed_fields.field_sets import MEMBER, FieldSet, difference, field, union
@@ -66,7 +66,7 @@ def after_write(entries: list[Entry], writer: Writer, in_version: InVersion) -> 
     before = next((entry for entry in left if entry.key == mine.key), None)
     if before is not None:
         left.remove(before)
-        mine = replace(mine, fields=union(before.fields, mine.fields))
+        mine = mine.with_fields(union(before.fields, mine.fields))
     return capped([*left, mine])
 
 
@@ -79,5 +79,5 @@ def without_taken(entries: list[Entry], in_version: InVersion) -> list[Entry]:
             continue  # of a version that is not served any more
         fields = difference(difference(entry.fields, done.changed), done.removed)
         if fields:
-            left.append(entry if fields == entry.fields else replace(entry, fields=fields))
+            left.append(entry if fields == entry.fields else entry.with_fields(fields))
     return left

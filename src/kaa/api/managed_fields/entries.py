@@ -38,6 +38,9 @@ class Entry:
         version = "" if self.operation == APPLY else self.api_version
         return self.manager, self.operation, version, self.subresource
 
+    def with_fields(self, fields: FieldSet) -> "Entry":
+        return Entry(self.manager, self.operation, self.api_version, self.subresource, self.time, fields)
+
     def to_object(self) -> Object:
         entry: Object = {"manager": self.manager, "operation": self.operation, "apiVersion": self.api_version}
         if self.time:

@@ -37,13 +37,23 @@ def REQUIRED(value: Any, path: str, errors: Errors) -> None:
 def compile_rules(table: Rules, *, root: bool = False) -> Check:
     """The check of an object. `root`: the object is the whole one, whose path is empty."""
     dot = "" if root else "."
-    steps = tuple(_step(key, dot + key.removesuffix("[]"), rule) for key, rule in table.items())
+    steps = tuple(
+        (_only_if_present(key, rule), _step(key, dot + key.removesuffix("[]"), rule)) for key, rule in table.items()
+    )
 
     def check(obj: Any, path: str, errors: Errors) -> None:
-        for step in steps:
-            step(obj, path, errors)
+        # Most fields are absent from most objects: those should not even cost a call.
+        for key, step in steps:
+            if key is None or key in obj:
+                step(obj, path, errors)
 
     return check
+
+
+def _only_if_present(key: str, rule: Any) -> str | None:
+    """The field without which a step has nothing to check; None: it is always made."""
+    is_required = rule is REQUIRED or (isinstance(rule, tuple) and rule[0] is REQUIRED)
+    return None if key == "" or is_required else key.removesuffix("[]")
 
 
 def _step(key: str, suffix: str, rule: Any) -> Check:

@@ -13,7 +13,7 @@ from kaa.server.admission.default_toleration_seconds import DEFAULT_TOLERATION_S
 from kaa.server.admission.limit_ranger import LIMIT_RANGER
 from kaa.server.admission.namespace_lifecycle import NAMESPACE_LIFECYCLE
 from kaa.server.admission.node_restriction import NODE_RESTRICTION
-from kaa.server.admission.plugin import Context, Plugin
+from kaa.server.admission.plugin import Context, Hook, Plugin
 from kaa.server.admission.pod_security import POD_SECURITY
 from kaa.server.admission.priority import PRIORITY
 from kaa.server.admission.resource_quota import ResourceQuota
@@ -38,6 +38,10 @@ PLUGINS: tuple[Plugin, ...] = (
     *CERTIFICATES,
     DEFAULT_INGRESS_CLASS,
 )
+
+
+SORTS_KEPT = 4096
+"""Kinds, operations and subresources whose plugins are known at a time; beyond it they are looked for anew."""
 
 
 class Reservation(Protocol):
@@ -66,27 +70,41 @@ class AdmissionChain:
         quota: ResourceQuota | None = None,
     ) -> None:
         self._context = context
-        self._mutating = [(plugin, plugin.mutate) for plugin in plugins if plugin.mutate is not None]
-        self._validating = [(plugin, plugin.validate) for plugin in plugins if plugin.validate is not None]
+        self._plugins = tuple(plugins)
+        self._hooks: dict[tuple[str, str, str, str], tuple[list[Hook], list[Hook]]] = {}
         self._reservations = tuple(reservations)
         self._checks = tuple(checks)
         self._quota = quota
 
     async def mutate(self, request: AdmissionRequest) -> None:
-        for plugin, hook in self._mutating:
-            if plugin.looks_at(request):
-                await hook(request, self._context)
+        mutating, _ = self._hooks_for(request)
+        for hook in mutating:
+            await hook(request, self._context)
         for reservation in self._reservations:
             await reservation.reserve(request)
 
     async def validate(self, request: AdmissionRequest) -> None:
-        for plugin, hook in self._validating:
-            if plugin.looks_at(request):
-                await hook(request, self._context)
+        _, validating = self._hooks_for(request)
+        for hook in validating:
+            await hook(request, self._context)
         for check in self._checks:
             await check.validate(request)
         if self._quota is not None:
             await self._quota.validate(request)
+
+    def _hooks_for(self, request: AdmissionRequest) -> tuple[list[Hook], list[Hook]]:
+        """The mutating and the validating hooks that look at requests like this; worked out once for each sort."""
+        resource = request.resource
+        sort = (resource.group, resource.kind, request.operation, request.attributes.subresource)
+        hooks = self._hooks.get(sort)
+        if hooks is None:
+            if len(self._hooks) >= SORTS_KEPT:
+                self._hooks.clear()
+            looking = [plugin for plugin in self._plugins if plugin.looks_at(request)]
+            mutating = [plugin.mutate for plugin in looking if plugin.mutate is not None]
+            validating = [plugin.validate for plugin in looking if plugin.validate is not None]
+            hooks = self._hooks[sort] = (mutating, validating)
+        return hooks
 
     def release(self, request: AdmissionRequest, committed: bool) -> None:
         if self._quota is not None:

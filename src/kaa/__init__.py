@@ -5,25 +5,20 @@ in this process.
 """
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 __version__ = "0.1.0"
 
 KUBERNETES_VERSION = "v1.37.2"
 """The upstream release whose wire behaviour this version follows; what `/version` answers as gitVersion's base."""
 
-if TYPE_CHECKING:
-    from kaa.cluster.simulation.cluster import AsyncCluster, Cluster
-    from kaa.lib.clock import VirtualEventLoop
-
-__all__ = ["KUBERNETES_VERSION", "AsyncCluster", "Cluster", "VirtualEventLoop", "__version__"]
-
 _LAZY = {
     "Cluster": "kaa.cluster.simulation.cluster",
     "AsyncCluster": "kaa.cluster.simulation.cluster",
     "VirtualEventLoop": "kaa.lib.clock",
 }
-"""Name -> its module. `import kaa` itself loads nothing: programs that need a version pay for no cluster."""
+"""Name -> its module; their types are in `__init__.pyi`. `import kaa` itself loads nothing: who needs a version pays
+for no cluster."""
 
 
 def __getattr__(name: str) -> Any:

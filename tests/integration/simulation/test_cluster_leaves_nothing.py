@@ -113,6 +113,43 @@ def test_a_start_that_fails_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> N
     assert threading.active_count() == threads
 
 
+FIRST = """
+import time
+from kaa import Cluster
+began = time.process_time()
+with Cluster() as c:
+    c.list("pods")
+    print(time.process_time() - began)
+"""
+
+MANY = """
+from contextlib import ExitStack
+from kaa import Cluster
+with ExitStack() as stack:
+    clusters = [stack.enter_context(Cluster()) for _ in range(100)]
+    for c in clusters:
+        c.wait("node", "node-1", "Ready", timeout=300)
+        c.list("pods")
+    print(next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmRSS")))
+"""
+
+
+def printed_by(program: str) -> float:
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=300)
+    return float(done.stdout)
+
+
+def test_the_first_cluster_answers_at_once() -> None:
+    """In a fresh process a test does not wait for its cluster: half a second, of which it takes a tenth."""
+    assert min(printed_by(FIRST) for _ in range(3)) < 0.5
+
+
+@pytest.mark.slow
+def test_a_hundred_clusters_fit_into_a_process() -> None:
+    """Each with controllers, scheduler and a node: together under 1.5 GB."""
+    assert printed_by(MANY) * 1024 < 1.5e9
+
+
 def test_import_kaa_is_cheap() -> None:
     """A program that only wants the version, or a pytest run without a cluster, loads no cluster."""
     program = "import sys, kaa, kaa.pytest_plugin; print(kaa.__version__, [m for m in sys.modules if 'kaa.' in m])"

@@ -28,6 +28,7 @@ def command(file: Path, kubeconfig: str, max_size: int, exclude: tuple[str, ...]
     FILE has a line of JSON for each change; it holds Secrets, too, unless they are excluded.
     """
     descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    os.fchmod(descriptor, 0o600)  # it may have been there, for all to read
     with os.fdopen(descriptor, "wb") as output:
         recorders: list[Recorder] = []
 

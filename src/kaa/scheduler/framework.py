@@ -125,6 +125,7 @@ WRITE_SECONDS = 60.0
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plugin:
     """`reads` are kinds whose objects it looks up in `snapshot.view`; those that `helped_by` names are read, too.
+    Those in `optional` not every server has, or lets us see: asking the view for one is a KeyError then.
     `indexes` are of such kinds: (kind, index) to the keys of an object.
 
     `foreign`: not ours, and so not trusted: `pre_reject`, `reject`, `score`, `post_filter` are asked on another thread
@@ -148,6 +149,7 @@ class Plugin:
     depends: Depends = Depends.EVERYTHING
     helped_by: Mapping[Concern, Hint] = field(default_factory=dict)
     reads: tuple[str, ...] = ()
+    optional: tuple[str, ...] = ()
     indexes: Mapping[tuple[str, str], Callable[[Object], Iterable[str]]] = field(default_factory=dict)
     foreign: bool = False
     limit_seconds: float = 1.0

@@ -28,7 +28,7 @@ from kaa.scheduler.explain_socket import serve_explanations
 from kaa.scheduler.explaining import NODES_SHOWN, explanation, untried
 from kaa.scheduler.framework import Context, Nomination, Placement, Plugin, Profile
 from kaa.scheduler.permits import Permits, Waiter
-from kaa.scheduler.placing import Stopped
+from kaa.scheduler.placing import UNANSWERED, Stopped
 from kaa.scheduler.plugin_files import News, PluginFile, follow
 from kaa.scheduler.plugins import PLUGINS
 from kaa.scheduler.pod_info import Key, PodInfo, pod_info
@@ -101,6 +101,7 @@ class Scheduler:
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._recorder.run())
+                await self._drop_unserved()
                 tasks.create_task(self._informers.run())
                 # Before all is known, a full node looks empty.
                 await self._informers.wait_synced()
@@ -110,6 +111,13 @@ class Scheduler:
         finally:
             self.queue.close()
             self._watch.close()
+
+    async def _drop_unserved(self) -> None:
+        """Kinds that not every server has are not waited for."""
+        plugins = [plugin for profile in self._profiles.values() for plugin in profile.plugins]
+        for kind in sorted({kind for plugin in plugins for kind in plugin.optional}):
+            if not await is_served(self._client, self._clock, kind):
+                await self._informers.drop(kind)
 
     def explain(self, namespace: str, name: str, nodes: int = NODES_SHOWN) -> Object:
         """The pod's last decision, as `explaining.py` tells it."""
@@ -276,6 +284,25 @@ class Scheduler:
             log.info("reporting %s/%s as unschedulable failed: %s", *pod.key, error)
         else:
             self._informers.observe(answer)
+
+
+async def is_served(client: Client, clock: Clock, kind: str) -> bool:
+    """Whether the server has the kind and lets us list it. Waits for a server that does not answer."""
+    unanswered = 0
+    while True:
+        try:
+            await client.call("GET", client.resource(kind).path(None), query=[("limit", "1")])
+        except APIError as error:
+            if error.reason in ("NotFound", "Forbidden"):
+                log.info("doing without %s: %s", kind, error)
+                return False
+            log.info("whether there are %s is not known: %s", kind, error)
+        except TransportError as error:
+            log.info("the server does not answer: %s", error)
+        else:
+            return True
+        unanswered += 1
+        await clock.sleep(UNANSWERED.delay(unanswered))
 
 
 async def run_scheduler(

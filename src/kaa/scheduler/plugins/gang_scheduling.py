@@ -154,6 +154,7 @@ def make(args: Mapping[str, Any]) -> Plugin:
         enqueue=enqueue,
         permit=gangs.permit,
         unplaced=gangs.unplaced,
+        optional=(GROUP,),
         indexes={("Pod", INDEX): group_keys},
         helped_by={
             ClusterEvent.POD_WAITING: is_of_its_group,

@@ -87,6 +87,7 @@ class EventRecorder:
         self._written: OrderedDict[_Record, _Written] = OrderedDict()
         self._allowances: OrderedDict[str, _Allowance] = OrderedDict()
         self._last_stamp = 0
+        self._dropped = 0  # since the queue was last empty
 
     def record(self, obj: Object, type: str, reason: str, message: str, *, field_path: str = "") -> None:
         """An event of `type` Normal or Warning about the object, or about the part of it at `field_path`."""
@@ -105,7 +106,10 @@ class EventRecorder:
         try:
             self._queue.put_nowait(_Record(said, type, reason, message[:MAX_MESSAGE_CHARACTERS], resource_version))
         except asyncio.QueueFull:
-            log.warning("dropped an event: %s %s: %s", regarding["kind"], regarding["name"], message)
+            self._dropped += 1
+            if self._dropped == 1:
+                what = (regarding["kind"], regarding["name"], message)
+                log.warning("events come faster than they are written; the first to be dropped: %s %s: %s", *what)
 
     def _allow(self, subject: str) -> bool:
         now = self._clock.monotonic()
@@ -120,6 +124,9 @@ class EventRecorder:
         while True:
             record = await self._queue.get()
             await self._write(record)
+            if self._dropped and self._queue.empty():
+                log.warning("%d events were dropped", self._dropped)
+                self._dropped = 0
 
     async def _write(self, record: _Record) -> None:
         for failures in range(1, TRIES + 1):

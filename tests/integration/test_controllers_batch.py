@@ -93,6 +93,24 @@ async def test_a_deleted_job_takes_its_pods_along() -> None:
         await cluster.until(empty, "no pod is left")
 
 
+@virtual
+async def test_a_pod_that_a_job_has_let_go_is_free() -> None:
+    """Without its labels the pod is nobody's: the finalizer would keep it, and its namespace, for ever."""
+    async with running() as cluster:
+        await cluster.add_node("node-1", cpu="64")
+        await cluster.client.create(job(code=None))
+        (pod,) = await cluster.until(cluster.pods, "a pod")
+        labels = dict.fromkeys(pod["metadata"]["labels"])
+        await cluster.client.patch("Pod", pod["metadata"]["name"], {"metadata": {"labels": labels}}, "default")
+
+        async def let_go() -> bool:
+            found = await cluster.client.get("Pod", pod["metadata"]["name"], "default")
+            return not found["metadata"].get("finalizers") and not found["metadata"].get("ownerReferences")
+
+        await cluster.until(let_go, "let go")
+        assert len(await cluster.pods()) == 2
+
+
 @only_virtual
 async def test_a_cron_job_starts_a_job_at_each_time() -> None:
     """Two hours of every ten minutes: as many jobs, none twice, and only the latest of them kept."""

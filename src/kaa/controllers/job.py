@@ -86,10 +86,14 @@ def tracked_pods(view: View, key: Key) -> list[Object]:
 
 
 def tracker_of(pod: Object) -> Key | None:
-    """The job that is to take our finalizer off the pod; an orphan still says its name."""
+    """The job that is to take our finalizer off the pod; an orphan may still say its name.
+
+    One that does not is the affair of the job named "", which is always gone.
+    """
     ref = controller_of(pod)
-    name = labels_of(pod).get(JOB_NAME) if ref is None else ref["name"] if ref["kind"] == "Job" else None
-    return (namespace_of(pod), name) if name and is_tracked(pod) else None
+    if not is_tracked(pod) or (ref is not None and ref["kind"] != "Job"):
+        return None
+    return namespace_of(pod), labels_of(pod).get(JOB_NAME, "") if ref is None else ref["name"]
 
 
 def pods_by_tracker() -> Index:

@@ -457,10 +457,7 @@ def _resolved(mount: Mapping[str, Any]) -> dict[str, Any]:
         raise ValueError("a mount needs a host path and a container path")
     path = os.path.realpath(mount["host_path"])
     if not os.path.exists(path):
-        host_path = mount["host_path"]
-        raise ValueError(
-            f'failed to generate spec: failed to stat "{host_path}": stat {host_path}: no such file or directory'
-        )
+        os.makedirs(path, 0o755)  # as containerd does: a hostPath without a type relies on it
     return dict(mount) | {"host_path": path}
 
 

@@ -9,6 +9,7 @@ All of it is what the plugins said when the pod was decided on; nothing is asked
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 from kaa.api.objects import Object
 from kaa.lib.clock import rfc3339
@@ -19,6 +20,13 @@ MAX_NODES_SHOWN = 100_000
 
 CHOSEN, FEASIBLE = "chosen", "feasible"
 NO_SCORE = "-"
+
+
+class Explanation(dict[str, Any]):
+    """The object; as text it is the table."""
+
+    def __str__(self) -> str:
+        return "\n".join(table(self))
 
 
 def explanation(kept: Kept, limit: int = NODES_SHOWN) -> Object:

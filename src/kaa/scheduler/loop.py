@@ -6,7 +6,7 @@ pods at once, while the next are decided on.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -312,8 +312,9 @@ async def run_scheduler(
     configuration: "Configuration | None" = None,
     socket: Path | None = None,
     identity: str = "",
+    started: Callable[[Scheduler], None] | None = None,
 ) -> None:
-    """Schedules until cancelled. At `socket` it explains its decisions.
+    """Schedules until cancelled. At `socket` it explains its decisions, and so does the scheduler that `started` gets.
 
     With an `identity` only while this candidate holds the lease `kube-scheduler`, so that several can run;
     `client.leader.LeadershipLost` is raised when it is lost, and the process should end and start anew.
@@ -331,6 +332,8 @@ async def run_scheduler(
                 backoff=configuration.backoff,
                 files=configuration.files,
             )
+        if started is not None:
+            started(scheduler)
         async with asyncio.TaskGroup() as tasks:
             if socket is not None:
                 tasks.create_task(serve_explanations(socket, scheduler.explain))

@@ -20,7 +20,7 @@ from kaa.api.objects import Object
 from kaa.cluster.simulation.blocking_client import BlockingClient
 from kaa.cluster.simulation.component import Run
 from kaa.cluster.simulation.drivers import Driver, ThreadDriver, VirtualDriver
-from kaa.cluster.simulation.everyday import FIELD_MANAGER, NotOnVirtualTime
+from kaa.cluster.simulation.everyday import FIELD_MANAGER, NODES_EXPLAINED, NotOnVirtualTime
 from kaa.cluster.simulation.everyday import AsyncCluster as AsyncCluster
 from kaa.cluster.simulation.faults import Faults
 from kaa.cluster.simulation.history import HISTORY_BYTES, Past, Recorded
@@ -35,6 +35,7 @@ from kaa.lib.clock import VIRTUAL_EPOCH
 if TYPE_CHECKING:
     from kaa.controllers import Options
     from kaa.cri.simulated_behaviour import Program
+    from kaa.scheduler.explaining import Explanation
 
 T = TypeVar("T")
 P = TypeVar("P", bound="Program")
@@ -207,6 +208,9 @@ class Cluster:
 
     def logs(self, pod: str, *, container: str = "", namespace: str | None = None, previous: bool = False) -> str:
         return self._run(self._cluster.logs(pod, container=container, namespace=namespace, previous=previous))
+
+    def explain(self, pod: str, *, namespace: str | None = None, nodes: int = NODES_EXPLAINED) -> "Explanation":
+        return self._run(self._cluster.explain(pod, namespace=namespace, nodes=nodes))
 
     # Time
 

@@ -5,7 +5,7 @@ nobody is in between. Each component loads its modules when it begins: the API a
 """
 
 import ssl
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -21,6 +21,7 @@ from kaa.server.security import SecurityOptions, secure
 
 if TYPE_CHECKING:
     from kaa.controllers import Options
+    from kaa.scheduler.loop import Scheduler
 
 ADDRESS, PORT = "127.0.0.1", 6443
 """What the `kubernetes` Service's endpoint says, whether or not a port is open."""
@@ -71,11 +72,13 @@ def controller_manager(options: "Options | None", credentials: Credentials, iden
     return Component(name, user_named("system:kube-controller-manager"), run)
 
 
-def scheduler() -> Component:
+def scheduler(started: "Callable[[Scheduler], None]") -> Component:
+    """`started` gets each one that is made, also after a restart."""
+
     async def run(client: Client, clock: Clock) -> None:
         from kaa.scheduler.loop import run_scheduler
 
-        await run_scheduler(client, clock)
+        await run_scheduler(client, clock, started=started)
 
     return Component("kube-scheduler", user_named("system:kube-scheduler"), run)
 

@@ -51,11 +51,15 @@ from kaa.store.memory import EMPTY
 if TYPE_CHECKING:
     from kaa.cluster.simulation.front_door import FrontDoor
     from kaa.cri.simulated_behaviour import Program
+    from kaa.scheduler.explaining import Explanation
+    from kaa.scheduler.loop import Scheduler
 
 FIELD_MANAGER = "kaa"
 """Who `apply` says it is, unless told otherwise."""
 
 DEFAULT_NAMESPACE = "default"
+
+NODES_EXPLAINED = 100
 
 P = TypeVar("P", bound="Program")
 
@@ -77,6 +81,7 @@ class AsyncCluster:
         self._world: World | None = None
         self._faults: Faults | None = None
         self._door: FrontDoor | None = None
+        self._scheduler: Scheduler | None = None
 
     # Its life
 
@@ -112,7 +117,7 @@ class AsyncCluster:
         if settings.controllers is not False:
             world.add(controller_manager(None if settings.controllers is True else settings.controllers, credentials))
         if settings.scheduler:
-            world.add(scheduler())
+            world.add(scheduler(self._keep_scheduler))
         for component in nodes(settings.node_names, settings.light_nodes, self.images, doors):
             world.add(component)
         await world.start()
@@ -271,6 +276,17 @@ class AsyncCluster:
         query += [("previous", "true")] if previous else []
         path = self.client.resource("Pod").path(namespace or DEFAULT_NAMESPACE, quote(pod), "log")
         return await read_text(self.client, path, query)
+
+    async def explain(self, pod: str, *, namespace: str | None = None, nodes: int = NODES_EXPLAINED) -> "Explanation":
+        """Why the pod is on its node, or on none: what each plugin said of each node. Printed, it is a table."""
+        from kaa.scheduler.explaining import Explanation
+
+        if self._scheduler is None:
+            raise RuntimeError("the cluster has no scheduler")
+        return Explanation(self._scheduler.explain(namespace or DEFAULT_NAMESPACE, pod, nodes))
+
+    def _keep_scheduler(self, scheduler: "Scheduler") -> None:
+        self._scheduler = scheduler
 
     def _resource(self, kind: str) -> Resource:
         return resource_named(self.client.catalog, kind)

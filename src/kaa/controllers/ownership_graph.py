@@ -190,4 +190,5 @@ def _fate_of_deleting(node: Node, dependents: list[Node]) -> Fate:
 
 
 def _blocks(dependent: Node, owner: Node) -> bool:
-    return any(ref.uid == owner.uid and ref.blocks for ref in dependent.owners)
+    """An object that names itself does not wait for itself."""
+    return dependent.uid != owner.uid and any(ref.uid == owner.uid and ref.blocks for ref in dependent.owners)

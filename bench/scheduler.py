@@ -73,7 +73,7 @@ def _section(rows: list[str], load: float, held: Held) -> Iterator[str]:
     yield "Workloads of upstream's scheduler_perf, by their names: 5,000 nodes, and 3,000 pods that are measured (1,000"
     yield "that preempt). Through the API: server, scheduler and client are processes here, TLS between them;"
     yield "counted are bound pods a second, from the first one's creation to the last one's binding. CPU is by pod."
-    yield "Deciding alone is one process without an API: queue, plugins, assumed pods."
+    yield "Deciding alone is one process without an API: queue, plugins, assumed pods; the best of three rounds."
     yield ""
     yield "| workload | pods/s through the API | at least | upstream | CPU, server | CPU, scheduler "
     yield "| decisions/s alone | at least | p50 | p99 |"

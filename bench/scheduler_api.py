@@ -17,7 +17,7 @@ import aiohttp
 import orjson
 
 from bench.api_server import MERGE_PATCH
-from bench.scheduler_workloads import INIT, MEASURED, PRIORITIES, Workload
+from bench.scheduler_workloads import INIT, MEASURED, PRIORITIES, Workload, gang_of
 from bench.target import Target, started
 from kaa.api.objects import Object, copy_object
 from kaa.client.http import HTTPTransport
@@ -30,7 +30,6 @@ from kaa.scheduler.loop import run_scheduler
 
 CREATING = 32
 WAIT_SECONDS = 600.0
-CHURN_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +89,11 @@ async def _prepare(server: Target, workload: Workload) -> None:
     for name, value in PRIORITIES.items():
         priority = {"metadata": {"name": name}, "value": value}
         await server.send("POST", "/apis/scheduling.k8s.io/v1/priorityclasses", priority)
+    if workload.gang_size:
+        gangs = sorted({gang_of(index, workload.gang_size) for index in range(workload.pods)})
+        policy = {"gang": {"minCount": workload.gang_size}}
+        groups = ({"metadata": {"name": name}, "spec": {"schedulingPolicy": policy}} for name in gangs)
+        await _post_all(server, f"/apis/scheduling.k8s.io/v1beta1/namespaces/{MEASURED}/podgroups", groups)
     nodes = [workload.node(index) for index in range(workload.nodes)]
     await _post_all(server, "/api/v1/nodes", nodes)
     # They are born tainted, and no kubelet and controller is here to say that they are ready.
@@ -116,7 +120,7 @@ async def _measured(server: Target, scheduler: Target, workload: Workload) -> Bo
     async with _watching(server, path) as watch, asyncio.TaskGroup() as tasks:
         before = server.cpu_seconds(), scheduler.cpu_seconds()
         began = time.perf_counter()
-        tasks.create_task(_post_all(server, path, (workload.measured for _ in range(workload.pods))))
+        tasks.create_task(_post_all(server, path, (workload.pod(index) for index in range(workload.pods))))
         await _until_bound(watch, workload.pods)
         seconds = time.perf_counter() - began
         after = server.cpu_seconds(), scheduler.cpu_seconds()
@@ -143,7 +147,7 @@ async def _until_bound(watch: aiohttp.ClientResponse, pods: int) -> None:
 
 
 async def _churn(server: Target, workload: Workload) -> None:
-    """One of each comes, and goes a second later."""
+    """One of each comes, and goes again before the next if it does."""
     paths = {"Node": "/api/v1/nodes", "Pod": f"/api/v1/namespaces/{INIT}/pods"}
     for number in count():
         if not workload.churn:
@@ -152,8 +156,8 @@ async def _churn(server: Target, workload: Workload) -> None:
             obj = copy_object(template)
             obj["metadata"]["name"] = f"churn-{number}"
             await server.send("POST", paths[obj["kind"]], obj)
-        await asyncio.sleep(CHURN_SECONDS)
-        for template in workload.churn:
+        await asyncio.sleep(workload.churn_seconds)
+        for template in workload.churn if workload.churn_goes else ():
             await server.send("DELETE", f"{paths[template['kind']]}/churn-{number}")
 
 

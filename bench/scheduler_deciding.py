@@ -16,6 +16,7 @@ from kaa.scheduler.queue import SchedulingQueue
 from kaa.scheduler.snapshot import Snapshot
 
 SEED = 1
+ROUNDS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +51,15 @@ def prepared(workload: Workload) -> Snapshot:
 
 
 def measure(workload: Workload) -> Decided:
+    """The best of ROUNDS: what else happens on the machine only takes from it."""
+    return max((_once(workload) for _ in range(ROUNDS)), key=lambda decided: decided.per_second)
+
+
+def _once(workload: Workload) -> Decided:
     snapshot, rng = prepared(workload), random.Random(SEED)
     queue = SchedulingQueue(WallClock(), {})
     for index in range(workload.pods):
-        queue.put(named(workload.measured, MEASURED, f"pod-{index}"))
+        queue.put(named(workload.pod(index), MEASURED, f"pod-{index}"))
     answers = Remembered()
     seconds: list[float] = []
     gc.collect()

@@ -99,7 +99,7 @@ MOONS = ("moon-1", "moon-2", "moon-3")
 class Workload:
     """`initial` are (how many, pod): all on nodes before it begins, or, if `unschedulable`, waiting in vain.
 
-    `churn`: objects that come and go, one of each a second, while it is measured.
+    `churn`: objects that come while it is measured, one of each in so many seconds, and go again if `churn_goes`.
     """
 
     name: str
@@ -110,12 +110,27 @@ class Workload:
     initial: tuple[tuple[int, Object], ...] = ((1000, pod()),)
     unschedulable: tuple[tuple[int, Object], ...] = ()
     churn: tuple[Object, ...] = ()
-    group_size: int = 0  # pods of one PodGroup each
+    churn_seconds: float = 1.0
+    churn_goes: bool = True
+    gang_size: int = 0  # so many pods are a PodGroup each, and get their nodes together
     least_per_second: tuple[float, float] = field(default=(0.0, 0.0))  # that must hold: through the API, alone
+
+    def pod(self, index: int) -> Object:
+        """The one of that number among those that are measured."""
+        if not self.gang_size:
+            return self.measured
+        group = {"podGroupName": gang_of(index, self.gang_size)}
+        return {**self.measured, "spec": {**self.measured["spec"], "schedulingGroup": group}}
 
 
 PRIORITIES = {"high": 10}
 """Priority classes by name; pods without one have priority 0."""
+
+
+def gang_of(index: int, size: int) -> str:
+    """The name of the PodGroup of the pod of that number."""
+    return f"gang-{index // size}"
+
 
 LOW = pod(cpu="900m", terminationGracePeriodSeconds=0)
 ANTI_AFFINITY = pod(GREEN, **required("podAntiAffinity", HOSTNAME, "green"))
@@ -145,6 +160,14 @@ WORKLOADS = (
         "SchedulingPodAntiAffinity", ANTI_AFFINITY, initial=((1000, ANTI_AFFINITY),), least_per_second=(250, 2000)
     ),
     Workload("PreemptionBasic", pod(cpu="3000m", priorityClassName="high"), initial=((4 * NODES, LOW),), pods=1000),
+    Workload(
+        "PreemptionAsync",
+        pod(),
+        initial=((4 * NODES, LOW),),
+        churn=(pod(cpu="3000m", priorityClassName="high"),),
+        churn_seconds=0.2,
+        churn_goes=False,
+    ),
     Workload("Unschedulable", pod(), initial=(), unschedulable=((200, pod(cpu="9")),)),
     Workload("SchedulingDaemonset", pod(**on_node("node-0")), large_first, initial=()),
     Workload(
@@ -165,4 +188,5 @@ WORKLOADS = (
             (1000, pod(YELLOW, **preferred("podAntiAffinity", HOSTNAME, "yellow"))),
         ),
     ),
+    Workload("GangScheduling", pod(), gang_size=100),
 )

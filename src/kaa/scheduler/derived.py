@@ -1,7 +1,8 @@
 """Derived columns: computed from nodes and pods when first asked for, then kept up to date change by change.
 
 - `Domains`: the value of one node label as a small number a node; equal numbers are one topology domain.
-- `PodsThat`: names the column that counts the pods of some namespaces which a selector matches.
+- `PodsThat`: names the column that counts the pods of some namespaces which a selector matches; `PodsThatAll` those
+  that several such descriptions mean.
 - `Derived`: what a plugin keeps beside the columns for itself, e.g. the volumes attached to every node.
 """
 
@@ -65,6 +66,20 @@ class PodsThat:
         if self.staying and pod.terminating:
             return False
         return (self.namespaces is None or pod.namespace in self.namespaces) and self.selector.matches(pod.labels)
+
+
+@dataclass(frozen=True, slots=True)
+class PodsThatAll:
+    """The pods that each of these mean."""
+
+    wanted: tuple[PodsThat, ...]
+
+    def holds(self, pod: PodInfo) -> bool:
+        return all(pods_that.holds(pod) for pods_that in self.wanted)
+
+
+Countable: TypeAlias = PodsThat | PodsThatAll
+"""What there can be a column of."""
 
 
 class Derived:

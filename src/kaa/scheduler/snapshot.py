@@ -21,7 +21,7 @@ import numpy as np
 
 from kaa.api.objects import Object, labels_of, name_of
 from kaa.api.selectors import Selector
-from kaa.scheduler.derived import Derived, Domains, Ints, PodsThat, Rows
+from kaa.scheduler.derived import Countable, Derived, Domains, Ints, Rows
 from kaa.scheduler.pod_info import CPU, MEMORY, HostPort, Key, PodInfo, PodShape, PodTerm, amounts
 from kaa.scheduler.terms import TermTable
 
@@ -93,7 +93,7 @@ class Snapshot:
         self._changed: list[int] = []  # rows whose pods changed, the last ones
         self._forgotten_changes = 0  # how many there were before
         self._domains: OrderedDict[str, Domains] = OrderedDict()
-        self._counts: OrderedDict[PodsThat, Ints] = OrderedDict()
+        self._counts: OrderedDict[Countable, Ints] = OrderedDict()
         self._derived: OrderedDict[Hashable, Derived] = OrderedDict()
         self._node_names: tuple[str, ...] | None = None  # of present rows; made when asked for
         self._free = list(range(FIRST_ROWS - 1, -1, -1))
@@ -287,7 +287,7 @@ class Snapshot:
         self._domains.move_to_end(topology_key)
         return known
 
-    def count_of(self, pods_that: PodsThat) -> Ints:
+    def count_of(self, pods_that: Countable) -> Ints:
         """How many such pods each node has. To be read, not changed."""
         known = self._counts.get(pods_that)
         if known is None:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from kaa.scheduler.cluster_events import ClusterEvent, Event, always
-from kaa.scheduler.derived import Ints, PodsThat, Rows, Scores
+from kaa.scheduler.derived import Ints, PodsThat, PodsThatAll, Rows, Scores
 from kaa.scheduler.framework import MAX_SCORE, Plugin, Rejection, Score
 from kaa.scheduler.pod_info import PodInfo, PodTerm
 from kaa.scheduler.snapshot import Snapshot
@@ -68,11 +68,8 @@ def _common_count(pod: PodInfo, snapshot: Snapshot, namespaces: list[frozenset[s
     """Pods a node that every required affinity term means."""
     if len(pod.affinity) == 1:
         return snapshot.count_of(PodsThat(pod.affinity[0].selector, namespaces[0]))
-    wanted = [PodsThat(term.selector, names) for term, names in zip(pod.affinity, namespaces, strict=True)]
-    counts: Ints = np.zeros(snapshot.size, np.int64)
-    for other, row in snapshot.pods.values():
-        counts[row] += all(pods_that.holds(other) for pods_that in wanted)
-    return counts
+    wanted = (PodsThat(term.selector, names) for term, names in zip(pod.affinity, namespaces, strict=True))
+    return snapshot.count_of(PodsThatAll(tuple(wanted)))
 
 
 def kept_away(pod: PodInfo, snapshot: Snapshot) -> Rows:

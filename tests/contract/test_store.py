@@ -2,8 +2,9 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,26 @@ import pytest
 from tests.etcd_server import etcd_server, needs_etcd
 
 from kaa.lib.clock import WallClock
+from kaa.server.encryption.configuration import parse_configuration
+from kaa.server.encryption.store import EncryptedStore
 from kaa.store.etcd import EtcdStore
 from kaa.store.etcd_client import EtcdServers
 from kaa.store.memory import MemoryStore
 from kaa.store.sqlite import SQLiteStore
-from kaa.store.store import Compacted, Compare, Delete, Event, FutureRevision, Put, Store, StoreFailed
+from kaa.store.store import (
+    Compacted,
+    Compare,
+    Delete,
+    Event,
+    FutureRevision,
+    KeyValue,
+    Operation,
+    Page,
+    Put,
+    Store,
+    StoreFailed,
+    Transaction,
+)
 from kaa.store.watchers import MAX_WAITING_EVENTS
 
 
@@ -88,10 +104,71 @@ async def etcd(directory: Path) -> AsyncIterator[tuple[Store, AnyClock]]:
         yield await EtcdStore.open(EtcdServers(urls=(url,)), clock), clock
 
 
+class Beneath:
+    """A store whose keys all lie beneath a prefix of another store's: there, they are Secrets."""
+
+    PREFIX = "/registry/core/secrets"
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.current_revision, self.compact = store.current_revision, store.compact
+        self.grant, self.keep_alive, self.revoke, self.close = store.grant, store.keep_alive, store.revoke, store.close
+
+    @property
+    def revision(self) -> int:
+        return self._store.revision
+
+    @property
+    def compacted_revision(self) -> int:
+        return self._store.compacted_revision
+
+    async def get(self, key: str, *, revision: int = 0) -> KeyValue | None:
+        return self._out(await self._store.get(self.PREFIX + key, revision=revision))
+
+    async def range(self, prefix: str, *, start: str = "", limit: int = 0, revision: int = 0) -> Page:
+        start = self.PREFIX + start if start else ""
+        page = await self._store.range(self.PREFIX + prefix, start=start, limit=limit, revision=revision)
+        return replace(page, items=[self._out(kv) for kv in page.items])
+
+    async def txn(self, compares: Sequence[Compare], operations: Sequence[Operation]) -> Transaction:
+        done = await self._store.txn(
+            [replace(compare, key=self.PREFIX + compare.key) for compare in compares],
+            [replace(operation, key=self.PREFIX + operation.key) for operation in operations],
+        )
+        return replace(done, current=tuple(self._out(kv) for kv in done.current))
+
+    async def watch(self, prefix: str, from_revision: int) -> AsyncGenerator[list[Event], None]:
+        async with aclosing(self._store.watch(self.PREFIX + prefix, from_revision)) as watch:
+            async for events in watch:
+                yield [self._event(event) for event in events]
+
+    def _event(self, event: Event) -> Event:
+        key = event.key.removeprefix(self.PREFIX)
+        return Event(key, event.revision, self._out(event.current), self._out(event.previous))
+
+    def _out(self, kv: Any) -> Any:
+        return None if kv is None else replace(kv, key=kv.key.removeprefix(self.PREFIX))
+
+
+ENCRYPTION = """
+apiVersion: apiserver.config.k8s.io/v1
+kind: EncryptionConfiguration
+resources:
+  - resources: [secrets]
+    providers: [{aesgcm: {keys: [{name: one, secret: MTIzNDU2Nzg5MDEyMzQ1Ng==}]}}]
+"""
+
+
+@asynccontextmanager
+async def encrypted(directory: Path) -> AsyncIterator[tuple[Store, AnyClock]]:
+    async with sqlite(directory) as (store, clock):
+        yield Beneath(EncryptedStore(store, parse_configuration(ENCRYPTION, clock.random))), clock
+
+
 Opener = Callable[[Path], AbstractAsyncContextManager[tuple[Store, AnyClock]]]
 
 
-@pytest.fixture(params=[memory, sqlite, pytest.param(etcd, marks=needs_etcd)])
+@pytest.fixture(params=[memory, sqlite, encrypted, pytest.param(etcd, marks=needs_etcd)])
 async def opened(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[tuple[Store, AnyClock]]:
     opener: Opener = request.param
     async with opener(tmp_path) as (store, clock):

@@ -204,3 +204,10 @@ async def test_what_is_not_supported_is_refused(client):
     with pytest.raises(APIError) as refused:
         await client.create(definition(schema={"openAPIV3Schema": schema}))
     assert "validation rules in CEL are not supported" in refused.value.message
+
+
+async def test_definitions_go_on_after_the_cache_was_filled_anew(server, client):
+    """Behind a compaction the watch cache begins again, and ends all watches: the server's own must come back."""
+    await server.cache.load()
+    await client.create(definition())
+    await eventually(lambda: server.catalog.find("example.com", "v1", "widgets") is not None)

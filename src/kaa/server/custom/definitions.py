@@ -18,13 +18,14 @@ from kaa.server.registry import Change, Registry, server_write
 from kaa.server.storage import decode
 from kaa.server.watch_cache import WatchCache
 from kaa.server.watchers import Place, Watcher
+from kaa.store.store import StoreFailed
 
 log = logging.getLogger(__name__)
 
 KIND = "CustomResourceDefinition"
 
 RETRY_SECONDS = 1.0
-"""How soon a definition is looked at again whose objects have finalizers of their own."""
+"""How soon a definition is looked at again whose objects have finalizers of their own, and a watch begun again."""
 
 
 class _Names:
@@ -53,17 +54,27 @@ class Definitions:
                 self._serve_as(definition)
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Until cancelled. A watch that ends, as when the cache is filled anew, is followed by another."""
+        while True:
+            await self._follow()
+            await self._clock.sleep(RETRY_SECONDS)
+
+    async def _follow(self) -> None:
         kind = self._cache.kind(self._row)
         watcher = Watcher(Place(), None, _Names(), self._cache.revision)
         kind.watchers.add(watcher)
-        self._waiting.update(entry.name for entry in kind.select())
+        # Those that are gone meanwhile, too.
+        self._waiting.update([*self._served, *(entry.name for entry in kind.select())])
         try:
             while not watcher.ended:
                 self._waiting.update(name.decode() for name in watcher.take())
                 names, self._waiting = self._waiting, set()
                 for name in sorted(names):
-                    await self._reconcile(name, watcher)
+                    try:
+                        await self._reconcile(name, watcher)
+                    except StoreFailed as error:
+                        log.warning("definition %s cannot be dealt with now: %s", name, error)
+                        self._waiting_later(name, watcher)
                 if not self._waiting:
                     await watcher.wait()
         finally:

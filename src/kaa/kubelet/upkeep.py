@@ -55,7 +55,7 @@ async def _collect_images_once(
             in_use.add(image["id"])
             last_used[image["id"]] = now
         last_used.setdefault(image["id"], now)
-    for gone in last_used.keys() - {image["id"] for image in present}:
+    for gone in sorted(last_used.keys() - {image["id"] for image in present}):
         del last_used[gone]
     size, available = facts.disk_bytes, facts.disk_available_bytes
     for image_id in image_garbage.images_to_remove(present, in_use, last_used, size, available, now):

@@ -139,7 +139,8 @@ def _amend(
     fresh: dict[tuple[str, bool, bool], Rows],
     snapshot: Snapshot,
 ) -> None:
-    for what in fresh.keys() - known.keys():
-        known[what] = snapshot.none()
+    for what in fresh:
+        if what not in known:
+            known[what] = snapshot.none()
     for what, rows in known.items():
         rows[outdated] = fresh.get(what, False)

@@ -160,9 +160,10 @@ class Snapshot:
         self._release(row)
 
     def _set_taints(self, row: int, taints: Iterable[Object]) -> None:
-        wanted = {Taint(t["key"], t.get("value", ""), t["effect"]) for t in taints}
-        for taint in wanted - self.taints.keys():
-            self.taints[taint] = self.none()
+        wanted = dict.fromkeys(Taint(t["key"], t.get("value", ""), t["effect"]) for t in taints)
+        for taint in wanted:
+            if taint not in self.taints:
+                self.taints[taint] = self.none()
         for taint, rows in list(self.taints.items()):
             rows[row] = taint in wanted
             if not rows.any():

@@ -1,0 +1,68 @@
+"""A day in a cluster's life: 20 CronJobs every five minutes, and 10 Deployments that are rolled over every hour.
+
+    python -m tests.integration.simulation.virtual_day --seed 7 --hours 24 --nodes light
+
+Prints one line of JSON: the digest of all that was written, how many changes that were, and the CPU it took.
+"""
+
+import argparse
+import asyncio
+import gc
+import json
+import time
+from collections import Counter
+
+from tests.integration.simulation.scenarios import job, pod_template, workload
+
+from kaa.cluster.simulation.everyday import AsyncCluster
+from kaa.cluster.simulation.light_nodes import light_nodes
+from kaa.cluster.simulation.settings import Settings
+from kaa.cluster.simulation.simulated_nodes import node_address
+from kaa.lib.clock import VirtualEventLoop
+
+CRON_JOBS = 20
+DEPLOYMENTS = 10
+NODES = 3
+
+
+async def day(seed: int, hours: int, nodes: str) -> dict[str, object]:
+    """`nodes`: "real" kubelets on simulated machines, or "light" ones."""
+    count = NODES if nodes == "real" else 0
+    async with AsyncCluster(Settings(clock="virtual", seed=seed, nodes=count, history_bytes=1 << 20)) as c:
+        if nodes == "light":
+            addresses = {f"node-{number}": node_address(number) for number in range(1, NODES + 1)}
+            c.world.add(light_nodes(addresses, c.images))
+        changes: Counter[str] = Counter()
+        with c.world.history.listening(lambda step: changes.update((step.key.split("/")[3],))):
+            await live(c, hours)
+        return {"digest": c.world.history.digest(), "changes": changes.total(), "kinds": dict(changes.most_common(8))}
+
+
+async def live(c: AsyncCluster, hours: int) -> None:
+    for number in range(CRON_JOBS):
+        template = pod_template(f"cron-{number}", exit_after="20s")
+        spec = {"schedule": "*/5 * * * *", "jobTemplate": {"spec": job("", template)["spec"]}}
+        metadata = {"name": f"cron-{number}"}
+        await c.apply({"apiVersion": "batch/v1", "kind": "CronJob", "metadata": metadata, "spec": spec})
+    for hour in range(hours):
+        for number in range(DEPLOYMENTS):
+            name = f"web-{number}"
+            await c.apply(workload("Deployment", name, pod_template(name, f"web:{hour}"), replicas=3))
+        await c.run_for(hours=1)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--hours", type=int, default=24)
+    parser.add_argument("--nodes", choices=("light", "real"), default="light")
+    chosen = parser.parse_args()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)  # a full collection looks at every object there is
+    with asyncio.Runner(loop_factory=VirtualEventLoop) as runner:
+        lived = runner.run(day(chosen.seed, chosen.hours, chosen.nodes))
+    print(json.dumps({**lived, "cpu_seconds": round(time.process_time(), 2)}))
+
+
+if __name__ == "__main__":
+    main()

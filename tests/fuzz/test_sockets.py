@@ -6,6 +6,7 @@ in one process here.
 
 import asyncio
 import json
+import logging
 import resource
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing, suppress
@@ -129,12 +130,13 @@ HEADS = [
 ]
 
 
-async def test_broken_heads_and_bodies(tmp_path):
-    """Bytes that are no request, or half of one, are refused or hung up on; nobody else notices."""
+async def test_broken_heads_and_bodies(tmp_path, caplog):
+    """Bytes that are no request, or half of one, are refused or hung up on; nobody else notices, nor does the log."""
     async with serving(tmp_path) as server:
         for data in HEADS:
             check(*await server.send(data))
         await server.still_serves()
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
 
 
 UPGRADES = [

@@ -7,12 +7,14 @@ asks for it, and written in slices. `Hijack` hands a connection over as raw byte
 
 import asyncio
 import errno
+import logging
 import ssl
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from urllib.parse import parse_qsl, unquote
 
 from aiohttp import HttpVersion11, web
+from aiohttp.http_exceptions import HttpProcessingError
 from multidict import CIMultiDict
 
 from kaa.api.errors import APIError, bad_request
@@ -41,6 +43,9 @@ MAX_LINE_BYTES = 64 * 1024
 IDLE_SECONDS = 90.0
 """How long a connection may be silent between requests, as upstream's. The whole head of the first is due by then."""
 
+HANDSHAKE_SECONDS = 10.0
+"""How long a TLS handshake may take: one that is under way holds 50 KiB."""
+
 BODY_SECONDS = 60.0
 REQUEST_TIMEOUT = 408
 """How long a body may take to arrive, as upstream's limit for any request that does not last, and the answer then."""
@@ -48,10 +53,22 @@ REQUEST_TIMEOUT = 408
 LINGER_SECONDS = 2.0
 """How long the rest of a refused body is read and forgotten, so that its sender comes to read the refusal."""
 
+BACKLOG = 1024
+"""Connections that the kernel holds until they are accepted."""
+
 STOP_SECONDS = 2.0
 """How long requests in flight may take when the server stops."""
 
 Handle = Callable[[Request], Awaitable[Response]]
+
+
+def _is_ours(record: logging.LogRecord) -> bool:
+    """Whether what aiohttp reports is worth a line: that somebody sent what is no HTTP is his fault, and answered."""
+    return record.exc_info is None or not isinstance(record.exc_info[1], HttpProcessingError)
+
+
+log = logging.getLogger(__name__)
+log.addFilter(_is_ours)
 
 
 class CannotListen(Exception):
@@ -76,6 +93,7 @@ class HTTPServer:
             self._answer,
             handler_cancellation=True,
             access_log=None,
+            logger=log,
             keepalive_timeout=idle_seconds,
             lingering_time=LINGER_SECONDS,
             max_line_size=MAX_LINE_BYTES,
@@ -84,24 +102,33 @@ class HTTPServer:
         )
         self._runner = web.ServerRunner(server, shutdown_timeout=STOP_SECONDS)
         self._streams = Streams(server)
+        self._listeners: list[asyncio.Server] = []
 
     async def start(self, addresses: Sequence[str], port: int) -> int:
         """Listens, and returns the port (`port` 0: any that is free). Raises CannotListen."""
         await self._runner.setup()
+        loop = asyncio.get_running_loop()
+        handshake = HANDSHAKE_SECONDS if self._tls is not None else None
         for address in addresses:
-            site = web.TCPSite(self._runner, address, port, ssl_context=self._tls, backlog=1024)
             try:
-                await site.start()
+                listener = await loop.create_server(
+                    self._server, address, port, ssl=self._tls, ssl_handshake_timeout=handshake, backlog=BACKLOG
+                )
             except OSError as error:
-                await self._runner.cleanup()
+                await self.stop()
                 reason = "it is in use by another program" if error.errno == errno.EADDRINUSE else str(error.strerror)
                 raise CannotListen(f"cannot listen on {address}:{port}: {reason}") from None
-            port = port or int(self._runner.addresses[0][1])
+            self._listeners.append(listener)
+            port = port or int(listener.sockets[0].getsockname()[1])
         return port
 
     async def stop(self) -> None:
+        for listener in self._listeners:
+            listener.close()
         await self._streams.stop(STOP_SECONDS)
         await self._runner.cleanup()
+        for listener in self._listeners:
+            await listener.wait_closed()
 
     async def _answer(self, http_request: web.BaseRequest) -> web.StreamResponse:
         hijacked = False

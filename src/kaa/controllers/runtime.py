@@ -13,6 +13,7 @@ from functools import partial
 
 from kaa.api.errors import APIError
 from kaa.api.objects import Object, is_being_deleted, name_of, namespace_of, uid_of
+from kaa.api.selectors import Selector
 from kaa.client.events import EventRecorder
 from kaa.client.informer import Change
 from kaa.client.leader import LeaderElector
@@ -21,7 +22,7 @@ from kaa.client.transport import TransportError
 from kaa.client.view import Informers
 from kaa.controllers import Options, all_controllers, all_programs
 from kaa.controllers.actions import Answered
-from kaa.controllers.controller import Actions, Controller, Key, Watch, key_of
+from kaa.controllers.controller import Actions, Controller, Key, Objects, View, Watch, key_of
 from kaa.controllers.every_kind import EveryKind
 from kaa.controllers.executor import Executor
 from kaa.controllers.program import Context, Program
@@ -34,11 +35,11 @@ log = logging.getLogger(__name__)
 RETRY = Backoff(initial_seconds=0.005, limit_seconds=1000.0)
 """Between tries of one key, as upstream's."""
 
-CHEAP_SECONDS = 0.001
-REST = 50.0
+FEW_OBJECTS = 50
+REST_SECONDS_AN_OBJECT = 0.001
 MAX_REST_SECONDS = 1.0
-"""A key whose reconcile takes longer than CHEAP_SECONDS of computing rests for REST times as long: a ReplicaSet of
-thousands of pods is not looked at again for each of them."""
+"""A key rests after a reconcile that has read more than FEW_OBJECTS: for so long for each further one, some fifty times
+what reading it costs. So a ReplicaSet of thousands of pods is not looked at again for each of them, but for many."""
 
 HELD_BACK_SECONDS = 5.0
 """When to look again at a key that waits for its deletions to show, should no change bring it back before."""
@@ -59,6 +60,31 @@ class KeyEffects:
 
     def requeue_after(self, seconds: float) -> None:
         self.requeue_seconds = seconds if self.requeue_seconds is None else min(seconds, self.requeue_seconds)
+
+
+class Reading:
+    """A View that counts what is read of it: what a reconcile costs, whatever machine it runs on."""
+
+    def __init__(self, view: View) -> None:
+        self._view = view
+        self.objects = 0
+
+    def get(self, kind: str, name: str, namespace: str = "") -> Object | None:
+        self.objects += 1
+        return self._view.get(kind, name, namespace)
+
+    def list(self, kind: str, namespace: str | None = None, selector: Selector | None = None) -> Objects:
+        return self._counted(self._view.list(kind, namespace, selector))
+
+    def owned(self, owner: Object, kind: str) -> Objects:
+        return self._counted(self._view.owned(owner, kind))
+
+    def by_index(self, kind: str, index: str, key: str) -> Objects:
+        return self._counted(self._view.by_index(kind, index, key))
+
+    def _counted(self, found: Objects) -> Objects:
+        self.objects += len(found)
+        return found
 
 
 class Loop:
@@ -120,9 +146,9 @@ class Loop:
             self._rests_until[key] = self._clock.monotonic() + rest_seconds
             self.queue.add_after(key, rest_seconds)
             return
-        effects = KeyEffects()
+        effects, reading = KeyEffects(), Reading(self._informers.view)
         try:
-            refusal = await self._carry_out(key, self._actions(key), effects)
+            refusal = await self._carry_out(self._actions(key, reading), effects)
         except TransportError as error:
             self._retry(key, str(error))
         except APIError as error:
@@ -136,6 +162,7 @@ class Loop:
                 self._failures.succeeded(key)
             else:
                 self._retry(key, refusal.message)
+        self._let_rest(key, reading.objects)
         if effects.deletions:
             self._deleting[key] = effects.deletions
         if effects.requeue_seconds is not None:
@@ -143,9 +170,8 @@ class Loop:
         elif self.controller.resync_seconds:
             self.queue.add_after(key, self.controller.resync_seconds)
 
-    def _actions(self, key: Key) -> Actions | None:
+    def _actions(self, key: Key, view: View) -> Actions | None:
         namespace, name = key
-        view = self._informers.view
         obj = view.get(self.controller.kind, name, namespace)
         if obj is not None:
             return self.controller.reconcile(obj, view, self._clock.now())
@@ -154,32 +180,27 @@ class Loop:
         self._failures.succeeded(key)
         return None
 
-    async def _carry_out(self, key: Key, actions: Actions | None, effects: KeyEffects) -> APIError | None:
+    async def _carry_out(self, actions: Actions | None, effects: KeyEffects) -> APIError | None:
         """Every action, answering each; returns the first refusal of those that do not end the reconcile."""
         if actions is None:
             return None
         refusal: APIError | None = None
         answer: APIError | None = None
-        computed_seconds = 0.0
         try:
             while True:
-                began = self._clock.monotonic()
                 try:
                     action = actions.send(answer)
                 except StopIteration:
                     return refusal
-                finally:
-                    computed_seconds += self._clock.monotonic() - began
                 answer = await self._executor.perform(action, effects)
                 if answer is not None and isinstance(action, Answered):
                     refusal = refusal or answer
         finally:
             actions.close()
-            self._let_rest(key, computed_seconds)
 
-    def _let_rest(self, key: Key, computed_seconds: float) -> None:
-        if computed_seconds > CHEAP_SECONDS:
-            rest_seconds = min(computed_seconds * REST, MAX_REST_SECONDS)
+    def _let_rest(self, key: Key, objects: int) -> None:
+        if objects > FEW_OBJECTS:
+            rest_seconds = min((objects - FEW_OBJECTS) * REST_SECONDS_AN_OBJECT, MAX_REST_SECONDS)
             self._rests_until[key] = self._clock.monotonic() + rest_seconds
 
     def _retry(self, key: Key, why: str) -> None:

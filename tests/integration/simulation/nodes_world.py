@@ -77,7 +77,7 @@ class Stage:
 async def stage(seed: int = 7) -> AsyncIterator[Stage]:
     """With controllers and scheduler; nodes are the test's to add."""
     made = Stage(seed)
-    await made.world.start([controller_manager(Options(), known_credentials()), scheduler()])
+    await made.world.start([controller_manager(Options(), known_credentials()), scheduler(lambda _: None)])
     try:
         yield made
     finally:

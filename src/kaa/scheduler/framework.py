@@ -99,7 +99,7 @@ class Depends(Enum):
     """On what a plugin's answers for one pod, and for all that are like it, depend."""
 
     NODES = auto()  # the nodes alone: labels, taints, allocatable, images; a score also on which are feasible
-    NODE_AND_ITS_PODS = auto()  # each row's on that node and the pods on it, and on nothing else
+    NODE_AND_ITS_PODS = auto()  # each row's on that node and its pods alone; none is rejected for lack of pods
     EVERYTHING = auto()
 
 
@@ -159,6 +159,9 @@ Factory: TypeAlias = Callable[[Mapping[str, Any]], Plugin]
 """Makes the row for the arguments of a KubeSchedulerConfiguration's `pluginConfig`; `{}` are the defaults."""
 
 
+ALWAYS_WATCHED = frozenset({"Namespace", "Node", "Pod"})
+
+
 @dataclass(frozen=True, slots=True)
 class Profile:
     """The plugins for the pods of one `schedulerName`, in the order in which they are asked."""
@@ -175,7 +178,7 @@ class Profile:
     def kinds(self) -> frozenset[str]:
         """What the plugins want to be told of, apart from pods and nodes."""
         named = {concern for plugin in self.plugins for concern in plugin.helped_by if isinstance(concern, str)}
-        return frozenset(named.union(*(plugin.reads for plugin in self.plugins)))
+        return frozenset(named.union(*(plugin.reads for plugin in self.plugins))) - ALWAYS_WATCHED
 
 
 def normalize(scores: Scores | Ints, rows: Rows, *, reverse: bool = False) -> Scores:

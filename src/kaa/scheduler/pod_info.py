@@ -117,6 +117,7 @@ class PodShape:
     resource_claims: tuple[Object, ...] = ()
     scheduling_group: Mapping[str, Any]
     owner: Owner | None = None
+    features: frozenset[str] = frozenset()
     rules: tuple[Rule, ...] = ()  # of all four sorts of terms
 
 
@@ -223,6 +224,10 @@ class PodInfo:
         return self.shape.scheduling_group
 
     @property
+    def features(self) -> frozenset[str]:
+        return self.shape.features
+
+    @property
     def owner(self) -> Owner | None:
         return self.shape.owner
 
@@ -294,6 +299,19 @@ def _decisive_parts(spec: Object) -> Iterator[Any]:
             yield container.get("restartPolicy")
     yield from _placed_volumes(spec)
     yield from _image_volumes(spec)
+    yield sorted(set(features_needed(spec)))
+
+
+def features_needed(spec: Object) -> Iterator[str]:
+    """What not every kubelet can do, by the names under which nodes declare it."""
+    if spec.get("hostNetwork") and spec.get("hostUsers") is False:
+        yield "UserNamespacesHostNetworkSupport"
+    for kind in ("containers", "initContainers"):
+        for container in spec.get(kind) or ():
+            if any(rule.get("action") == "RestartAllContainers" for rule in container.get("restartPolicyRules") or ()):
+                yield "RestartAllContainersOnContainerExits"
+            if any(mount.get("bindMountOptions") for mount in container.get("volumeMounts") or ()):
+                yield "VolumeBindMountOptions"
 
 
 def _image_volumes(spec: Object) -> Iterator[str]:
@@ -340,6 +358,7 @@ def _shape(spec: Object, namespace: str, labels: Mapping[str, str], owner: Owner
         resource_claims=tuple(spec.get("resourceClaims") or ()),
         scheduling_group=spec.get("schedulingGroup") or {},
         owner=owner,
+        features=frozenset(features_needed(spec)),
     )
 
 

@@ -221,7 +221,7 @@ def node_events(old: Object | None, node: Object) -> list[ClusterEvent]:
         ClusterEvent.NODE_TAINTS: old["spec"] != node["spec"],
         ClusterEvent.NODE_ALLOCATABLE: any(
             old.get("status", {}).get(field) != node.get("status", {}).get(field)
-            for field in ("allocatable", "capacity", "images")
+            for field in ("allocatable", "capacity", "images", "declaredFeatures")
         ),
     }
     return [event for event, happened in changed.items() if happened]

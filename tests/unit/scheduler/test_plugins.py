@@ -4,6 +4,7 @@ import pytest
 from tests.unit.scheduler.make import decision, feasible, node, pod, snapshot_of
 
 from kaa.scheduler.decision import Placed, Unschedulable
+from kaa.scheduler.snapshot import Snapshot
 
 ZONES = [
     node("a1", labels={"zone": "a", "cores": "8"}),
@@ -237,3 +238,39 @@ def test_a_claim_that_is_missing_is_the_pods_own_reason():
     found = decision(pod("p", volumes=[claim]), snapshot_of(node("n")))
     assert isinstance(found, Unschedulable)
     assert found.message.startswith('0/1 nodes are available: persistentvolumeclaim "data" not found.')
+
+
+class Nodes:
+    """A view of nodes alone."""
+
+    def __init__(self, *nodes):
+        self._nodes = list(nodes)
+
+    def get(self, kind, name, namespace=""):
+        return None
+
+    def list(self, kind, namespace=None):
+        return self._nodes if kind == "Node" else []
+
+
+@pytest.mark.parametrize(
+    ("spec", "feature"),
+    [
+        ({"hostNetwork": True, "hostUsers": False}, "UserNamespacesHostNetworkSupport"),
+        (
+            {"initContainers": [{"restartPolicyRules": [{"action": "RestartAllContainers"}]}]},
+            "RestartAllContainersOnContainerExits",
+        ),
+    ],
+)
+def test_features_that_nodes_declare(spec, feature):
+    """A pod that needs one goes where it is, also to nodes that were there, or change, before anybody asked."""
+    able, unable = node("able", status={"declaredFeatures": [feature, "Other"]}), node("unable")
+    snapshot = Snapshot(Nodes(able, unable))
+    for found in (able, unable):
+        snapshot.set_node(found)
+    assert feasible(pod("p", **spec), snapshot) == {"able"}
+    assert feasible(pod("q"), snapshot) == {"able", "unable"}
+    snapshot.set_node(node("able"))
+    snapshot.set_node(node("unable", status={"declaredFeatures": [feature]}))
+    assert feasible(pod("p", **spec), snapshot) == {"unable"}

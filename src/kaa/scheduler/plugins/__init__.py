@@ -11,6 +11,7 @@ from kaa.scheduler.plugins import (
     image_locality,
     inter_pod_affinity,
     node_affinity,
+    node_declared_features,
     node_name,
     node_ports,
     node_resources_balanced,
@@ -53,6 +54,7 @@ FACTORIES: Mapping[str, Factory] = {
     "DefaultPreemption": default_preemption.make,
     "NodeResourcesBalancedAllocation": node_resources_balanced.make,
     "ImageLocality": as_it_is(image_locality.PLUGIN),
+    "NodeDeclaredFeatures": as_it_is(node_declared_features.PLUGIN),
     "GangScheduling": gang_scheduling.make,
 }
 """All that are enabled by default, in upstream's order: a node counts for the reasons of the first that rejects it.

@@ -9,9 +9,12 @@ from tests.integration.simulation.objects import config_map, custom_kind, deploy
 
 from kaa import Cluster
 from kaa.api.errors import APIError
+from kaa.client.rest import Client
 from kaa.cluster.simulation.drivers import CalledFromInside
 from kaa.cluster.simulation.waiting import WaitTimeout
+from kaa.controllers import Options
 from kaa.cri.simulated_program import SimulatedContainer
+from kaa.lib.clock import Clock
 
 SYSTEM_NAMESPACES = ["default", "kube-node-lease", "kube-public", "kube-system"]
 
@@ -116,7 +119,7 @@ def test_custom_kinds_are_kinds(c: Cluster) -> None:
 def test_rbac_and_admission_are_real(c: Cluster) -> None:
     """Somebody with no role may do nothing; a role lets him; a quota and defaults of a LimitRange are enforced."""
     account = "system:serviceaccount:default:operator"
-    operator = c.client_of(account, "system:serviceaccounts")
+    operator = c.client_of(account)
     with pytest.raises(APIError, match=f'User "{account}" cannot list resource "pods"') as forbidden:
         operator.list("Pod", "default")
     assert forbidden.value.reason == "Forbidden"
@@ -196,6 +199,54 @@ def test_parts_can_be_left_out() -> None:
         c.run_for(0.2)
         assert c.get("pod", "still")["status"]["phase"] == "Pending"
         assert c.world.running == []
+
+
+def test_controllers_have_options() -> None:
+    """What differs between clusters' controllers can be said, as where pods' addresses come from."""
+    with Cluster(clock="virtual", controllers=Options(cluster_cidr="10.9.0.0/16")) as c:
+        assert c.wait("node", "node-1", "jsonpath={.spec.podCIDR}=10.9.0.0/24")
+
+
+def test_ones_own_controller_is_a_component(c: Cluster) -> None:
+    """It runs beside Kaa's as whoever it says, begins anew after a failure, and can be made to fail."""
+    account = "system:serviceaccount:default:labeller"
+    starts = []
+
+    async def labeller(client: Client, clock: Clock) -> None:
+        starts.append(clock.now())
+        while True:
+            for obj in (await client.list("ConfigMap", "default", label_selector="!seen")).items:
+                labels = {"metadata": {"labels": {"seen": "yes"}}}
+                await client.patch("ConfigMap", obj["metadata"]["name"], labels, "default")
+            await clock.sleep(0.1)
+
+    c.apply(config_map("a"))
+    c.add_component("labeller", labeller, user=account)
+    c.run_until(lambda: len(starts) > 1)  # forbidden, it fails and is started again
+    subject = {"kind": "ServiceAccount", "name": "labeller", "namespace": "default"}
+    c.apply(
+        {
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": "RoleBinding",
+            "metadata": {"name": "labeller"},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "edit"},
+            "subjects": [subject],
+        }
+    )
+    c.wait("cm", "a", "jsonpath={.metadata.labels.seen}=yes")
+    c.faults.pause("labeller")
+    c.apply(config_map("b"))
+    c.run_for(0.5)
+    assert "labels" not in c.get("cm", "b")["metadata"]
+    c.faults.heal()
+    c.wait("cm", "b", "jsonpath={.metadata.labels.seen}=yes")
+
+
+def test_help_is_there() -> None:
+    """Whoever asks for help on a method gets it, in plain code as in asynchronous."""
+    for name, method in vars(Cluster).items():
+        if not name.startswith("_"):
+            assert method.__doc__, name
 
 
 def test_hundreds_of_light_nodes() -> None:

@@ -42,7 +42,7 @@ P = TypeVar("P", bound="Program")
 
 
 class Cluster:
-    """Its methods are `AsyncCluster`'s, which say what they do."""
+    """Its methods are `AsyncCluster`'s, and have their documentation from there."""
 
     def __init__(
         self,
@@ -267,3 +267,8 @@ class Cluster:
         fork._cluster = self._run(self._cluster.fork(seed=seed))
         fork.settings = fork._cluster.settings
         return fork
+
+
+for _name, _member in vars(Cluster).items():
+    if not _name.startswith("_") and _member.__doc__ is None:
+        _member.__doc__ = getattr(AsyncCluster, _name).__doc__

@@ -7,8 +7,10 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from kaa.api.objects import Object
 from kaa.client.rest import Client
 from kaa.lib.clock import Clock
+from kaa.server.authentication.service_accounts import USER_PREFIX, groups_of
 from kaa.server.request import User
 
 Run: TypeAlias = Callable[[Client, Clock], Awaitable[None]]
@@ -22,8 +24,12 @@ class Component:
     name: str
     user: User
     run: Run
+    addons: tuple[Object, ...] = ()  # objects that a world with this component has from its start
 
 
 def user_named(name: str, *groups: str) -> User:
-    """A user whom authentication has let in."""
+    """A user whom authentication has let in; a service account has the groups that its token would give it."""
+    if name.startswith(USER_PREFIX):
+        namespace = name.removeprefix(USER_PREFIX).partition(":")[0]
+        groups = tuple(dict.fromkeys((*groups, *groups_of(namespace))))
     return User(name, (*groups, "system:authenticated"))

@@ -143,7 +143,7 @@ class AsyncCluster:
             await world.stop()
 
     async def reset(self) -> None:
-        """The cluster is as new: nothing of what was in it is left, images and faults included."""
+        """The cluster is as new: nothing of what was in it is left, images, faults and an open port included."""
         await self.stop()
         self.images = Images()
         self._snapshot = None
@@ -298,6 +298,7 @@ class AsyncCluster:
 
     @property
     def now(self) -> datetime:
+        """The cluster's time."""
         return self.world.clock.now()
 
     async def run_for(
@@ -338,6 +339,7 @@ class AsyncCluster:
         return self.world.history.at(moment, self.client.catalog)
 
     async def snapshot(self) -> Snapshot:
+        """All objects, and the time, as they are now. To go back to with `restore`, in memory."""
         world = self.world
         return Snapshot(world.clock.now(), world.store.revision, world.store.contents())
 

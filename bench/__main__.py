@@ -10,7 +10,7 @@ import click
 import uvloop
 
 from bench import api_server, cluster
-from bench.report import BENCHMARKS, SCHEDULER_HEADING, report, section_of, with_section
+from bench.report import BENCHMARKS, SEPARATE_HEADINGS, report, section_of, with_section
 from bench.target import connected, started
 from kaa.client.kubeconfig import load_kubeconfig
 
@@ -31,8 +31,10 @@ def main(kubeconfig: Path | None, pids: str, output: Path) -> None:
     command = "python -m bench" if kubeconfig is not None else "make bench"
     date = f"{datetime.now(UTC):%Y-%m-%d}"
     text = report(command, date, (load_before, os.getloadavg()[0]), api, whole)
-    if output.exists() and (scheduler := section_of(output.read_text(), SCHEDULER_HEADING)):
-        text = with_section(text, SCHEDULER_HEADING, scheduler)
+    before = output.read_text() if output.exists() else ""
+    for heading in SEPARATE_HEADINGS:
+        if section := section_of(before, heading):
+            text = with_section(text, heading, section)
     output.write_text(text)
     click.echo(text)
 

@@ -13,7 +13,9 @@ from bench.target import Cost, Latency
 
 BENCHMARKS = Path(__file__).parents[1] / "docs/BENCHMARKS.md"
 SCHEDULER_HEADING = "## Scheduler"
-"""The section that `make bench-scheduler` writes, and `make bench` leaves as it is."""
+SCALE_HEADING = "## Simulated nodes"
+SEPARATE_HEADINGS = (SCHEDULER_HEADING, SCALE_HEADING)
+"""Sections that `make bench-scheduler` and `make bench-scale` write, and `make bench` leaves as they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +96,7 @@ def section_of(document: str, heading: str) -> str:
 def _head(command: str, date: str, load: tuple[float, float]) -> Iterator[str]:
     yield "# Benchmarks"
     yield ""
-    yield f"Written by `{command}` on {date}. {_machine()}."
+    yield f"Written by `{command}` on {date}. {machine()}."
     yield f"Load of the machine (one minute) {load[0]:.1f} before the run, {load[1]:.1f} after it: latency suffers when"
     yield "others work beside it, and CPU time by up to a third: caches are shared."
     yield ""
@@ -155,7 +157,8 @@ def _time(seconds: float) -> str:
     return f"{seconds * 1e3:.2f} ms"
 
 
-def _machine() -> str:
+def machine() -> str:
+    """In one line: cores, memory, kernel, Python."""
     model = next(
         (line.partition(":")[2].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")), "CPU"
     )

@@ -17,7 +17,7 @@ import numpy as np
 
 from kaa.scheduler.answers import Answers, Fresh
 from kaa.scheduler.derived import Rows, Scores
-from kaa.scheduler.framework import MAX_SCORE, Nomination, Plugin, Reject, Rejection
+from kaa.scheduler.framework import MAX_SCORE, Depends, Nomination, Plugin, Reject, Rejection
 from kaa.scheduler.part import copy_of
 from kaa.scheduler.pod_info import PodInfo
 from kaa.scheduler.snapshot import Snapshot
@@ -111,6 +111,16 @@ def yields_to(nominated: PodInfo, pod: PodInfo) -> bool:
     return nominated.priority < pod.priority or nominated.key == pod.key
 
 
+def wide_plugins(pod: PodInfo, snapshot: Snapshot, plugins: Sequence[Plugin]) -> list[Plugin]:
+    """Those that look at all nodes and have anything at all to say to this pod."""
+
+    def has_a_say(plugin: Plugin) -> bool:
+        asked = (ask for ask in (plugin.pre_reject, plugin.reject) if ask is not None)
+        return any(True for ask in asked for _ in ask(pod, snapshot))
+
+    return [plugin for plugin in plugins if plugin.depends is Depends.EVERYTHING and has_a_say(plugin)]
+
+
 def filtered_beside_nominated(pod: PodInfo, snapshot: Snapshot, plugins: Sequence[Plugin], answers: Answers) -> Trace:
     """A node must do both with the pods that are nominated to it and without them: they may never come, and then nobody
     must have relied on their company. Those of less important pods do not count, nor does the pod's own.
@@ -119,8 +129,12 @@ def filtered_beside_nominated(pod: PodInfo, snapshot: Snapshot, plugins: Sequenc
         trace = filtered(pod, snapshot, plugins, answers)
         if not snapshot.nominated or not np.count_nonzero(trace.feasible):
             return trace
+        # To the others, fewer pods on a node are never worse.
+        wide = wide_plugins(pod, snapshot, plugins)
+        if not wide:
+            return trace
         with snapshot.set_aside(lambda other: True):
-            alone = filtered(pod, snapshot, plugins, answers)
+            alone = filtered(pod, snapshot, wide, answers)
     for refusal in alone.refusals:
         rows = refusal.rows & trace.feasible
         if np.count_nonzero(rows):

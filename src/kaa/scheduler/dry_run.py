@@ -55,16 +55,6 @@ def trials(
         yield _alone(pod, snapshot, [*local, *wide], row, pods)
 
 
-def wide_plugins(pod: PodInfo, snapshot: Snapshot, plugins: Sequence[Plugin]) -> list[Plugin]:
-    """Those that look at all nodes and have anything at all to say to this pod."""
-
-    def has_a_say(plugin: Plugin) -> bool:
-        asked = (ask for ask in (plugin.pre_reject, plugin.reject) if ask is not None)
-        return any(True for ask in asked for _ in ask(pod, snapshot))
-
-    return [plugin for plugin in plugins if plugin.depends is Depends.EVERYTHING and has_a_say(plugin)]
-
-
 def less_important(pod: PodInfo, snapshot: Snapshot, row: int) -> list[PodInfo]:
     return [other for other in snapshot.on_row.get(row, {}).values() if other.priority < pod.priority]
 

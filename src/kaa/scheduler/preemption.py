@@ -17,9 +17,10 @@ from weakref import ReferenceType, ref
 
 import numpy as np
 
+from kaa.scheduler.decision import wide_plugins
 from kaa.scheduler.derived import Rows
 from kaa.scheduler.disruption import KIND, Budgets
-from kaa.scheduler.dry_run import Trial, trials, wide_plugins
+from kaa.scheduler.dry_run import Trial, trials
 from kaa.scheduler.framework import Nomination, Plugin, PostFilter
 from kaa.scheduler.pod_info import Key, PodInfo, PodShape
 from kaa.scheduler.snapshot import Snapshot

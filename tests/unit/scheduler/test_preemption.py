@@ -7,8 +7,8 @@ import pytest
 from tests.unit.scheduler.make import node, pod, snapshot_of
 
 from kaa.api.objects import namespace_of
-from kaa.scheduler.decision import decide, filtered
-from kaa.scheduler.dry_run import NO_VICTIMS, trials, wide_plugins
+from kaa.scheduler.decision import decide, filtered, wide_plugins
+from kaa.scheduler.dry_run import NO_VICTIMS, trials
 from kaa.scheduler.plugins import PLUGINS, default_preemption
 from kaa.scheduler.preemption import importance
 from kaa.scheduler.snapshot import Snapshot

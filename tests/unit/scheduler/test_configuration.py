@@ -234,15 +234,15 @@ MISTAKES = {
     ),
     "profiles: [{}, {schedulerName: a}]": "profiles[0].schedulerName: Required value",
     "profiles: [{plugins: {filter: {enabled: [{name: EBSLimits}]}}}]": (
-        'profiles[0].plugins.filter.enabled[0]: Invalid value: "EBSLimits": was invalid in version '
-        '"kubescheduler.config.k8s.io/v1" (KubeSchedulerConfiguration is version "kubescheduler.config.k8s.io/v1")'
+        'profiles[0].plugins.filter.enabled[0]: Invalid value: "EBSLimits": was invalid in version "v1" '
+        '(KubeSchedulerConfiguration is version "kubescheduler.config.k8s.io/v1")'
     ),
     "profiles: [{plugins: {multiPoint: {enabled: [{name: Nobody}]}}}]": (
         'initializing profiles: creating profile for scheduler name default-scheduler: plugin "Nobody" does not exist'
     ),
     "profiles: [{plugins: {queueSort: {disabled: [{name: '*'}]}}}]": (
         "initializing profiles: creating profile for scheduler name default-scheduler: "
-        "only one queue sort plugin required, but got 0"
+        'only one queue sort plugin required for profile with scheduler name "default-scheduler", but got 0'
     ),
     "profiles: [{pluginConfig: [{name: InterPodAffinity, args: {hardPodAffinityWeight: 101}}]}]": (
         "profiles[0].pluginConfig[0].args.hardPodAffinityWeight: Invalid value: 101: not in valid range [0, 100]"

@@ -35,7 +35,10 @@ QUEUE_SORT, BINDER = "PrioritySort", "DefaultBinder"
 BUILT_IN = {QUEUE_SORT: "queueSort", BINDER: "bind"}
 """Upstream's plugins that are no rows here, with their points: they cannot be replaced by nothing."""
 
-NEEDED = {QUEUE_SORT: "only one queue sort plugin required, but got 0", BINDER: "at least one bind plugin is needed"}
+NEEDED = {
+    QUEUE_SORT: 'only one queue sort plugin required for profile with scheduler name "{}", but got 0',
+    BINDER: 'at least one bind plugin is needed for profile with scheduler name "{}"',
+}
 
 ALL = "*"
 
@@ -54,7 +57,7 @@ def build_profile(profile: Object, factories: Mapping[str, Factory]) -> Profile:
     plugins: Object = profile.get("plugins") or {}
     args = {config["name"]: config["args"] for config in profile.get("pluginConfig") or ()}
     try:
-        _check_built_in(plugins)
+        _check_built_in(name, plugins)
         rows = tuple(_rows(plugins, args, factories))
     except BadConfiguration as error:
         message = f"initializing profiles: creating profile for scheduler name {name}: {error}"
@@ -110,7 +113,7 @@ def _weighed(row: Plugin, weight: int | None, score: Object) -> Plugin:
     return row if weight is None else replace(row, weight=weight)
 
 
-def _check_built_in(plugins: Object) -> None:
+def _check_built_in(profile: str, plugins: Object) -> None:
     multi = plugins.get("multiPoint") or {}
     sorting = plugins.get("queueSort") or {}
     others = [entry["name"] for entry in sorting.get("enabled") or () if entry["name"] != QUEUE_SORT]
@@ -121,7 +124,7 @@ def _check_built_in(plugins: Object) -> None:
         is_off = any(_disables(plugin_set, name) for plugin_set in (multi, point_set))
         is_on = any(_enables(plugin_set, name) for plugin_set in (multi, point_set))
         if is_off and not is_on and (point == "queueSort" or not point_set.get("enabled")):
-            raise BadConfiguration(NEEDED[name])
+            raise BadConfiguration(NEEDED[name].format(profile))
 
 
 def _disables(plugin_set: Object, name: str) -> bool:

@@ -78,8 +78,8 @@ def _plugins(path: str, plugins: Object) -> Errors:
 
 
 def _removed(path: str, name: str) -> FieldError:
-    version = f'"{API_VERSION}"'
-    return invalid(path, name, f"was invalid in version {version} (KubeSchedulerConfiguration is version {version})")
+    detail = f'was invalid in version "v1" (KubeSchedulerConfiguration is version "{API_VERSION}")'
+    return invalid(path, name, detail)
 
 
 def _plugin_config(profile_path: str, configs: list[Object]) -> Errors:

@@ -222,6 +222,7 @@ def request_of(
         peer[0] if peer else "",
         take_over,
         raw_query=query,
+        raw_uri=request.raw_path,
     )
 
 

@@ -50,6 +50,7 @@ class ServerOptions:
     audit_log_path: str = ""
     audit_log_max_size_mb: int = 100
     audit_log_max_backups: int = 100
+    audit_log_max_age_days: int = 0
     encryption_provider_config: Path | None = None
     requests_in_flight: int = REQUESTS_IN_FLIGHT
 
@@ -132,7 +133,12 @@ def audit_of(options: ServerOptions, clock: Clock) -> "Audit | None":
         policy = read_policy(options.audit_policy_file)
     except BadPolicy as error:
         raise BadConfiguration(str(error)) from None
-    file = LogFile(options.audit_log_path, options.audit_log_max_size_mb * MEGABYTE, options.audit_log_max_backups)
+    file = LogFile(
+        options.audit_log_path,
+        options.audit_log_max_size_mb * MEGABYTE,
+        options.audit_log_max_backups,
+        options.audit_log_max_age_days,
+    )
     return Audit(policy, AuditLog(file, clock), clock)
 
 

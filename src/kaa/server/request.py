@@ -52,6 +52,7 @@ class Request:
     hijack: Hijack | None = None
     user: User = ANONYMOUS  # set by authentication; in-process transports may set it themselves
     raw_query: str = ""  # as it came, for proxying
+    raw_uri: str = ""  # path and query as they came, for the audit log
     audit: "Record | None" = None  # what is told of it in the audit log, if anything is
     answer_headers: dict[str, str] = field(default_factory=dict)  # of its answer, whatever that is
 

@@ -105,11 +105,23 @@ async def test_a_write_is_told_with_its_bodies(audited: Audited) -> None:
         "user": {"username": "bob", "uid": "7", "groups": ["system:authenticated"], "extra": {"scopes": ["a"]}},
         "sourceIPs": ["192.0.2.7"],
         "userAgent": "kubectl",
-        "objectRef": {"resource": "configmaps", "namespace": "default", "apiVersion": "v1"},
+        "objectRef": {"resource": "configmaps", "namespace": "default", "name": "a", "apiVersion": "v1"},
         "responseStatus": {"metadata": {}, "code": 201},
         "requestObject": {"metadata": {"name": "a"}, "data": {"x": "1"}},
         "annotations": {"authorization.k8s.io/decision": "allow", "authorization.k8s.io/reason": "a rule"},
     }
+
+
+async def test_what_an_update_replaces_is_told(audited: Audited) -> None:
+    """The uid and version that the client sent are in the reference, and its URI is as it came."""
+    metadata = {"name": "a", "uid": "u-1", "resourceVersion": "7"}
+    body = orjson.dumps({"metadata": metadata})
+    path = "/api/v1/namespaces/default/configmaps/a"
+    request = Request("PUT", path, [("x", "a b")], {}, body, user=BOB, raw_query="x=a%20b", raw_uri=f"{path}?x=a%20b")
+    await audited.server.handle(request)
+    (event,) = await audited.events()
+    assert event["requestURI"] == f"{path}?x=a%20b"
+    assert event["objectRef"] == {**metadata, "resource": "configmaps", "namespace": "default", "apiVersion": "v1"}
 
 
 async def test_metadata_tells_no_contents(audited: Audited) -> None:

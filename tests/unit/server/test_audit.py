@@ -120,6 +120,15 @@ def test_a_full_file_is_put_aside_and_the_oldest_go(tmp_path) -> None:
     assert (tmp_path / "audit.log").stat().st_mode & 0o077 == 0
 
 
+def test_files_that_are_too_old_go(tmp_path) -> None:
+    """By the day in their name, however few there are."""
+    file = LogFile(str(tmp_path / "audit.log"), max_bytes=10, max_backups=0, max_age_days=2)
+    for days in (0, 1, 2, 3):
+        append(file, [b"line %03d\n" % days], NOW + timedelta(days=days, seconds=days))
+    left = b"".join(sorted(path.read_bytes() for path in tmp_path.iterdir()))
+    assert left == b"line 001\nline 002\nline 003\n"
+
+
 def test_files_filled_at_one_moment_do_not_replace_each_other(tmp_path) -> None:
     """Names have milliseconds only; many small files in one of them all stay."""
     append(LogFile(str(tmp_path / "audit.log"), max_bytes=10), [b"line %03d\n" % index for index in range(5)], NOW)

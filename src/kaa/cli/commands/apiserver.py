@@ -29,6 +29,7 @@ EXISTING_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option("--audit-policy-file", type=EXISTING_FILE, help="What of which requests goes into the audit log.")
 @click.option("--audit-log-path", default="", metavar="FILE", help="The audit log; `-` is standard output.")
 @click.option("--audit-log-maxsize", default=100, show_default=True, type=click.IntRange(1), metavar="MB")
+@click.option("--audit-log-maxage", default=0, show_default=True, type=click.IntRange(0), help="Days; 0 keeps all.")
 @click.option("--audit-log-maxbackup", default=100, show_default=True, type=click.IntRange(0), help="0 keeps all.")
 @click.option("--max-requests-inflight", default=400, show_default=True, type=click.IntRange(0))
 @click.option("--max-mutating-requests-inflight", default=200, show_default=True, type=click.IntRange(0))
@@ -46,6 +47,7 @@ def command(
     audit_policy_file: Path | None,
     audit_log_path: str,
     audit_log_maxsize: int,
+    audit_log_maxage: int,
     audit_log_maxbackup: int,
     max_requests_inflight: int,
     max_mutating_requests_inflight: int,
@@ -78,6 +80,7 @@ def command(
         audit_log_path=audit_log_path,
         audit_log_max_size_mb=audit_log_maxsize,
         audit_log_max_backups=audit_log_maxbackup,
+        audit_log_max_age_days=audit_log_maxage,
         encryption_provider_config=encryption_provider_config,
         requests_in_flight=max_requests_inflight + max_mutating_requests_inflight,
     )

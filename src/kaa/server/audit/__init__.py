@@ -8,7 +8,8 @@ A request has one `Record` from the moment its user is known. Each *stage* write
     record = audit.begin(request, info)       # None: the policy does not want this one
     response = record.answer(response)        # writes what follows, now or when the stream ends
 
-What a stream carries is not logged. Request and response bodies are those of JSON and protobuf.
+What a stream carries is not logged. Request and response bodies are those of JSON and protobuf. Upstream's other
+backend, a webhook that gets the events, is left out.
 """
 
 from collections.abc import AsyncIterator
@@ -38,6 +39,9 @@ MAX_AUDIT_ID_CHARACTERS = 64
 """A longer Audit-ID header is cut."""
 
 STATUS_FIELDS = ("status", "message", "reason")
+
+IN_REFERENCE = ("namespace", "name", "uid", "resourceVersion")
+"""Metadata of a sent object that its reference has, too."""
 
 
 class Audit:
@@ -97,6 +101,8 @@ class Record:
     def answer(self, response: Response, *, panicked: bool = False) -> Response:
         """Writes the stages that are left: of a stream the last when it has ended."""
         request = self._request
+        if request.body and request.method in ("POST", "PUT"):
+            self._complete_reference(_decoded(request.body, request.headers.get("content-type", "")))
         if self._decision.tells_request and request.body:
             self._put_object("requestObject", request.body, request.headers.get("content-type", ""))
         self.event["responseStatus"] = {"metadata": {}, "code": 101 if response.hijacked else response.status}
@@ -116,6 +122,14 @@ class Record:
     def abandon(self) -> None:
         """The client has gone before there was an answer."""
         self.tell(RESPONSE_COMPLETE)
+
+    def _complete_reference(self, sent: Any) -> None:
+        """With what the object says of itself: its URL does not name one that is being made."""
+        metadata = sent.get("metadata") if isinstance(sent, dict) else None
+        if not isinstance(metadata, dict) or "objectRef" not in self.event:
+            return
+        told = {field: metadata[field] for field in IN_REFERENCE if isinstance(metadata.get(field), str)}
+        self.event["objectRef"] = {**told, **self.event["objectRef"]}
 
     def _put_object(self, field: str, body: bytes, content_type: str) -> None:
         obj = _decoded(body, content_type)
@@ -163,7 +177,7 @@ def _event(audit_id: str, level: str, request: Request, info: RequestInfo, recei
         "level": level,
         "auditID": audit_id,
         "stage": REQUEST_RECEIVED,
-        "requestURI": request.path + query,
+        "requestURI": request.raw_uri or request.path + query,
         "verb": info.verb,
         "user": _user(request.user),
         "sourceIPs": _source_addresses(request),

@@ -13,7 +13,7 @@ import sys
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from kaa.lib.clock import Clock
@@ -30,11 +30,12 @@ MEGABYTE = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class LogFile:
-    """`path` "-" is standard output, which is never put aside. `max_backups` 0 keeps all."""
+    """`path` "-" is standard output, which is never put aside. `max_backups` and `max_age_days` 0 keep all."""
 
     path: str
     max_bytes: int = 100 * MEGABYTE
     max_backups: int = 100
+    max_age_days: int = 0
 
 
 class AuditLog:
@@ -116,11 +117,15 @@ def _private(path: str, flags: int) -> int:
 
 
 def put_aside(file: LogFile, now: datetime) -> None:
-    """Gives the file a name with the time, and removes the oldest of those."""
+    """Gives the file a name with the time, and removes those of these that are too many or too old."""
     path = Path(file.path)
     path.rename(_free_name(path, now))
     backups = sorted(path.parent.glob(f"{path.stem}-????-??-??T*{path.suffix}"))
-    for old in backups[: -file.max_backups] if file.max_backups else ():
+    surplus = backups[: -file.max_backups] if file.max_backups else []
+    if file.max_age_days:
+        oldest = path.with_name(f"{path.stem}-{_stamp(now - timedelta(days=file.max_age_days))}{path.suffix}")
+        surplus += [backup for backup in backups if backup < oldest]
+    for old in dict.fromkeys(surplus):
         old.unlink()
 
 
@@ -128,9 +133,13 @@ def _free_name(path: Path, now: datetime) -> Path:
     """Files that were filled within one millisecond get later times: none may replace another."""
     milliseconds = int(now.timestamp() * 1000)
     while True:
-        moment = datetime.fromtimestamp(milliseconds / 1000, UTC)
-        stamp = moment.strftime("%Y-%m-%dT%H-%M-%S.") + f"{milliseconds % 1000:03d}"
+        stamp = _stamp(datetime.fromtimestamp(milliseconds / 1000, UTC))
         backup = path.with_name(f"{path.stem}-{stamp}{path.suffix}")
         if not backup.exists():
             return backup
         milliseconds += 1
+
+
+def _stamp(moment: datetime) -> str:
+    """The time in a name: in the order of names, as of times."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H-%M-%S.") + f"{moment.microsecond // 1000:03d}"

@@ -61,6 +61,23 @@ def test_a_client_library_reaches_it(c: Cluster) -> None:
     assert c.get("cm", "library")["data"] == {"b": "2"}
 
 
+@pytest.mark.skipif(KUBECTL is None, reason="needs kubectl")
+def test_somebody_elses_kubeconfig(c: Cluster) -> None:
+    """A program outside can be given an operator's account: it is that, with its groups, and may no more."""
+    assert KUBECTL is not None
+    kubeconfig = c.kubeconfig_of("system:serviceaccount:default:operator")
+    assert kubeconfig == c.kubeconfig_of("system:serviceaccount:default:operator") != c.kubeconfig
+
+    def kubectl(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [KUBECTL, "--kubeconfig", kubeconfig, *arguments]
+        return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+    who = kubectl("auth", "whoami", "-o", "jsonpath={.status.userInfo.username} {.status.userInfo.groups[*]}").stdout
+    groups = "system:serviceaccounts system:serviceaccounts:default system:authenticated"
+    assert who == f"system:serviceaccount:default:operator {groups}"
+    assert 'cannot list resource "pods"' in kubectl("get", "pods").stderr
+
+
 def test_one_door_and_it_closes() -> None:
     """Asked twice it is the same port; after the block neither port nor file is there. Others may not read the file."""
     with Cluster(nodes=0) as c:

@@ -157,6 +157,9 @@ class Cluster:
     def kubeconfig(self) -> str:
         return str(self._run(self._cluster.kubeconfig()))
 
+    def kubeconfig_of(self, user: str, *groups: str) -> str:
+        return str(self._run(self._cluster.kubeconfig_of(user, *groups)))
+
     def reset(self) -> None:
         self._run(self._cluster.reset())
 

@@ -13,6 +13,8 @@ from kaa.lib.clock import Clock
 from kaa.server.authentication.service_accounts import USER_PREFIX, groups_of
 from kaa.server.request import User
 
+AUTHENTICATED = "system:authenticated"
+
 Run: TypeAlias = Callable[[Client, Clock], Awaitable[None]]
 """Runs until cancelled; all that it holds ends with it. Called anew, with a fresh client, whenever it is restarted."""
 
@@ -32,4 +34,4 @@ def user_named(name: str, *groups: str) -> User:
     if name.startswith(USER_PREFIX):
         namespace = name.removeprefix(USER_PREFIX).partition(":")[0]
         groups = tuple(dict.fromkeys((*groups, *groups_of(namespace))))
-    return User(name, (*groups, "system:authenticated"))
+    return User(name, (*groups, AUTHENTICATED))

@@ -20,7 +20,7 @@ from urllib.parse import quote
 from kaa.api.objects import Object, name_of, namespace_of
 from kaa.api.resource import Resource
 from kaa.client.rest import Client, error_of
-from kaa.cluster.simulation.component import Component, Run, user_named
+from kaa.cluster.simulation.component import AUTHENTICATED, Component, Run, user_named
 from kaa.cluster.simulation.control_plane import controller_manager, nodes, scheduler, security_of
 from kaa.cluster.simulation.credentials import known_credentials, process_credentials
 from kaa.cluster.simulation.faults import Faults
@@ -81,12 +81,17 @@ class AsyncCluster:
         self._world: World | None = None
         self._faults: Faults | None = None
         self._door: FrontDoor | None = None
+        self._opening_door = asyncio.Lock()
         self._scheduler: Scheduler | None = None
 
     # Its life
 
     async def __aenter__(self) -> "AsyncCluster":
-        await self.start()
+        try:
+            await self.start()
+        except BaseException:
+            await self.stop()
+            raise
         return self
 
     async def __aexit__(
@@ -191,16 +196,23 @@ class AsyncCluster:
 
     async def kubeconfig(self) -> Path:
         """Opens a port on 127.0.0.1, once, and returns the kubeconfig with which any client reaches the cluster."""
+        return await self.kubeconfig_of("kubernetes-admin", "system:masters")
+
+    async def kubeconfig_of(self, user: str, *groups: str) -> Path:
+        """The same for somebody else, for whom RBAC decides: "system:serviceaccount:default:operator"."""
         if self.settings.is_virtual:
             raise NotOnVirtualTime(
                 "a cluster on a virtual clock has no port: its time jumps as soon as nothing can run, so for a client "
                 'outside hours would pass between two requests, or none at all; use clock="wall"'
             )
-        if self._door is None:
-            from kaa.cluster.simulation.front_door import FrontDoor  # most clusters never have one
+        from kaa.cluster.certificates import Identity  # most clusters have no door
+        from kaa.cluster.simulation.front_door import FrontDoor
 
-            self._door = await FrontDoor.open(self.world.server)
-        return self._door.kubeconfig
+        async with self._opening_door:
+            if self._door is None:
+                self._door = await FrontDoor.open(self.world.server)
+        named = user_named(user, *groups)
+        return self._door.kubeconfig(Identity(named.name, tuple(g for g in named.groups if g != AUTHENTICATED)))
 
     # Objects
 

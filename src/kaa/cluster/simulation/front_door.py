@@ -1,4 +1,4 @@
-"""The way in from outside: a TLS port on 127.0.0.1, and a kubeconfig of the cluster's administrator.
+"""The way in from outside: a TLS port on 127.0.0.1, and kubeconfigs for it, of the administrator or of anybody.
 
 It is opened when somebody first asks for it. Certificates are the process's own; files live only as long as the door.
 """
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import yaml
 
-from kaa.cluster.certificates import ADMIN, Identity, KeyPair, client_kubeconfig, make_client, make_server
+from kaa.cluster.certificates import Identity, KeyPair, client_kubeconfig, make_client, make_server
 from kaa.cluster.simulation.credentials import process_credentials
 from kaa.lib.clock import WallClock
 from kaa.server.app import APIServer
@@ -22,29 +22,35 @@ HOSTS = (ADDRESS, "localhost", "kubernetes", "kubernetes.default", "kubernetes.d
 class FrontDoor:
     """Open from `open` to `close`."""
 
-    def __init__(self, http: HTTPServer, directory: tempfile.TemporaryDirectory[str], kubeconfig: Path) -> None:
-        self.kubeconfig = kubeconfig
+    def __init__(self, http: HTTPServer, directory: tempfile.TemporaryDirectory[str], url: str) -> None:
+        self.url = url
         self._http = http
         self._directory = directory
+        self._kubeconfigs: dict[Identity, Path] = {}
 
     @classmethod
     async def open(cls, server: APIServer) -> "FrontDoor":
         clock, authority = WallClock(), process_credentials().authority
         directory = tempfile.TemporaryDirectory(prefix="kaa-cluster-")
-        files = Path(directory.name)
         serving = make_server(authority, Identity("kube-apiserver"), HOSTS, clock.now(), clock.random)
-        certificate, key = _written(files, serving)
+        certificate, key = _written(Path(directory.name), serving)
         http = HTTPServer(server.handle, server_context(certificate, key))
         # OpenSSL has read them, and nobody else should.
         certificate.unlink()
         key.unlink()
         port = await http.start((ADDRESS,), 0)
-        admin = make_client(authority, ADMIN, clock.now(), clock.random)
-        url = f"https://{ADDRESS}:{port}"
-        config = client_kubeconfig(url, authority.certificate, admin, ADMIN.user, "kaa")
-        kubeconfig = files / "kubeconfig"
-        _write(kubeconfig, yaml.safe_dump(config, sort_keys=False).encode())
-        return cls(http, directory, kubeconfig)
+        return cls(http, directory, f"https://{ADDRESS}:{port}")
+
+    def kubeconfig(self, identity: Identity) -> Path:
+        """A file with which its holder is this user, in these groups."""
+        if identity not in self._kubeconfigs:
+            clock, authority = WallClock(), process_credentials().authority
+            pair = make_client(authority, identity, clock.now(), clock.random)
+            config = client_kubeconfig(self.url, authority.certificate, pair, identity.user, "kaa")
+            path = Path(self._directory.name) / f"kubeconfig-{len(self._kubeconfigs)}"
+            _write(path, yaml.safe_dump(config, sort_keys=False).encode())
+            self._kubeconfigs[identity] = path
+        return self._kubeconfigs[identity]
 
     async def close(self) -> None:
         await self._http.stop()

@@ -2,6 +2,8 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Any
 
 from tests.unit.scheduler.make import pod
 
@@ -9,15 +11,19 @@ from kaa.lib.clock import VirtualClock, VirtualEventLoop
 from kaa.scheduler.cluster_events import ClusterEvent, Event, helped_by
 from kaa.scheduler.queue import SchedulingQueue
 
-HELPED_BY = {"Fit": helped_by(ClusterEvent.POD_GONE, ClusterEvent.NODE_ADDED)}
+HELPED_BY = {
+    "Fit": helped_by(ClusterEvent.POD_GONE, ClusterEvent.NODE_ADDED),
+    "Gates": helped_by(ClusterEvent.POD_WAITING),
+    "Hint": {ClusterEvent.NODE_ADDED: lambda pod, event: pod.requests["cpu"] <= event.new["cpu"]},
+}
 
 
-def play(scenario: Callable[[SchedulingQueue, VirtualClock], Awaitable[None]]) -> None:
+def play(scenario: Callable[[SchedulingQueue, VirtualClock], Awaitable[None]], **more: Any) -> None:
     loop = VirtualEventLoop()
     clock = VirtualClock(seed=1)
 
     async def run() -> None:
-        queue = SchedulingQueue(clock, HELPED_BY)
+        queue = SchedulingQueue(clock, HELPED_BY, **more)
         try:
             await asyncio.wait_for(scenario(queue, clock), 3600)
         finally:
@@ -137,5 +143,82 @@ def test_a_pod_that_is_dropped_is_gone():
         queue.failed(key)
         await clock.sleep(400)
         assert len(queue) == 0
+
+    play(scenario)
+
+
+def test_a_gated_pod_is_not_tried():
+    """Nor by time, nor by events that its gate does not name; one that it names lets the gate be asked again."""
+
+    async def scenario(queue, clock):
+        queue.put(pod("a", schedulingGates=[{"name": "quota"}]))
+        queue.moved(Event(ClusterEvent.NODE_ADDED))
+        await clock.sleep(1000)
+        assert (len(queue), queue.active) == (1, 0)
+        queue.put(pod("a"))
+        assert (await queue.next()).name == "a"
+
+    play(scenario, gate=lambda pod: "Gates" if pod.gates else None)
+
+
+def test_a_gate_is_asked_again_when_it_may_be_open():
+    """As a gang's is, when another of its pods comes."""
+    closed = [True]
+
+    async def scenario(queue, clock):
+        queue.put(pod("a"))
+        queue.moved(Event(ClusterEvent.POD_WAITING))
+        assert queue.active == 0
+        closed.clear()
+        queue.moved(Event(ClusterEvent.POD_WAITING))
+        assert (await queue.next()).name == "a"
+
+    play(scenario, gate=lambda pod: "Gates" if closed else None)
+
+
+def test_a_hint_decides_for_its_pod():
+    """A node that is still too small does not wake those that are too large for it."""
+
+    async def scenario(queue, clock):
+        for name, cpu in (("small", "1"), ("large", "8")):
+            queue.put(pod(name, cpu))
+            await queue.next()
+            queue.failed(("default", name), {"Hint"})
+        await clock.sleep(20)
+        queue.moved(Event(ClusterEvent.NODE_ADDED, new={"cpu": 2000}))
+        assert (await queue.next()).name == "small"
+        assert queue.active == 0
+
+    play(scenario)
+
+
+def test_what_is_activated_does_not_back_off():
+    """Somebody knows better; a pod that is not there does no harm."""
+
+    async def scenario(queue, clock):
+        queue.put(pod("a"))
+        await queue.next()
+        queue.failed(("default", "a"))
+        queue.activate([("default", "a"), ("default", "b")])
+        assert (await queue.next()).name == "a"
+        assert clock.monotonic() == 0
+
+    play(scenario)
+
+
+def test_a_pod_with_room_of_its_own_does_not_hurry():
+    """Only what happens on its node ends its back-off early: a hundred of them would be tried at every event."""
+
+    async def scenario(queue, clock):
+        queue.put(replace(pod("a"), nominated_node_name="mine"))
+        await queue.next()
+        queue.failed(("default", "a"), {"Fit"})
+        queue.moved(Event(ClusterEvent.POD_GONE, pod=replace(pod("x"), node_name="other")))
+        assert queue.pop() is None
+        await queue.next()
+        assert clock.monotonic() == 1
+        queue.failed(("default", "a"), {"Fit"})
+        queue.moved(Event(ClusterEvent.POD_GONE, pod=replace(pod("x"), node_name="mine")))
+        assert queue.pop() is not None
 
     play(scenario)

@@ -234,8 +234,9 @@ class Scheduler:
         pod = placement.pod
         try:
             if waiter is not None:
-                await self._wait(waiter, wait_seconds)
-            await placing.pre_bind(placement, plugins)
+                await self._uncounted(self._permits.wait(waiter, wait_seconds))
+            writing = placing.pre_bind(placement, plugins)
+            await (self._uncounted(writing) if placing.may_take_long(pod, plugins) else writing)
             await placing.bind(placement, plugins)
         except Stopped as stop:
             await self._give_up(placement, plugins, stop)
@@ -244,11 +245,11 @@ class Scheduler:
         message = f"Successfully assigned {pod.namespace}/{pod.name} to {placement.node_name}"
         self._recorder.record(reference(pod), "Normal", "Scheduled", message)
 
-    async def _wait(self, waiter: Waiter, seconds: float) -> None:
-        """A gang may be larger than the number of writes at once: who waits for the others takes no place."""
+    async def _uncounted(self, waiting: Awaitable[None]) -> None:
+        """Who waits for others takes no place among the writes: a gang may be larger than their number."""
         self._writes.release()
         try:
-            await self._permits.wait(waiter, seconds)
+            await waiting
         finally:
             await self._writes.acquire()
 

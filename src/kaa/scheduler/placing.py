@@ -72,6 +72,12 @@ def permit(placement: Placement, plugins: Sequence[Plugin]) -> dict[str, float]:
     return waits
 
 
+def may_take_long(pod: PodInfo, plugins: Sequence[Plugin]) -> bool:
+    """Whether `pre_bind` may wait for others, for minutes: for a volume to be made, or a device to be had."""
+    ours = bool(pod.volumes or pod.resource_claims)
+    return ours or any(plugin.foreign and plugin.pre_bind is not None for plugin in plugins)
+
+
 async def pre_bind(placement: Placement, plugins: Sequence[Plugin]) -> None:
     for plugin in plugins:
         if plugin.pre_bind is None:

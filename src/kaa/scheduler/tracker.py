@@ -141,10 +141,10 @@ class Tracker:
             if change.old is not None:
                 self._snapshot.remove_node(name_of(change.old))
             return
-        if about := node_events(change.old, change.new):
+        if change.old is None or node_is_changed(change.old, change.new):
             self._snapshot.set_node(change.new)
-            for event in about:
-                self._queue.moved(Event(event, change.old, change.new))
+        for about in node_events(change.old, change.new):
+            self._queue.moved(Event(about, change.old, change.new))
 
     def _object(self, kind: str, change: Change) -> None:
         self._snapshot.object_changed(kind, change.old, change.new)
@@ -164,6 +164,7 @@ class Tracker:
             self._bound(key, change.old, obj)
         elif is_being_deleted(obj):
             self._queue.drop(key)
+            self._permits.withdraw(key)
             self._snapshot.withdraw(key)
         elif (obj["spec"].get("schedulerName") or DEFAULT_NAME) in self._names and needs_try(change.old, obj):
             pod = pod_info(obj)
@@ -188,11 +189,15 @@ class Tracker:
         if self._assumed.pop(key, None) == node_name:
             return
         known = self._snapshot.pods.get(key)
-        if known is None or is_changed(old, pod):
+        if known is None:
             fresh = pod_info(pod)
             self._snapshot.add_pod(fresh, node_name)
-            about = ClusterEvent.POD_BOUND if known is None else ClusterEvent.POD_CHANGED
-            self._queue.moved(Event(about, pod=fresh))
+            self._queue.moved(Event(ClusterEvent.POD_BOUND, pod=fresh))
+        elif old is not None and (counts_differently(old, pod) or differ(old, pod, "startTime")):
+            fresh = pod_info(pod)
+            self._snapshot.add_pod(fresh, node_name)
+            if counts_differently(old, pod):
+                self._queue.moved(Event(ClusterEvent.POD_CHANGED, pod=fresh))
 
 
 def needs_try(old: Object | None, pod: Object) -> bool:
@@ -200,28 +205,35 @@ def needs_try(old: Object | None, pod: Object) -> bool:
     return old is None or uid_of(old) != uid_of(pod) or old["spec"] != pod["spec"] or labels_of(old) != labels_of(pod)
 
 
-def is_changed(old: Object | None, pod: Object) -> bool:
-    """Whether a bound pod counts differently: its labels, its requests (which can be resized), or that it goes."""
-    if old is None:
-        return False
+def counts_differently(old: Object, pod: Object) -> bool:
+    """A bound pod: by its labels, its requests (which can be resized), or because it goes."""
     return (
-        labels_of(old) != labels_of(pod)
-        or old["spec"] != pod["spec"]
-        or is_being_deleted(old) != is_being_deleted(pod)
-        or old.get("status", {}).get("startTime") != pod.get("status", {}).get("startTime")
+        labels_of(old) != labels_of(pod) or old["spec"] != pod["spec"] or is_being_deleted(old) != is_being_deleted(pod)
+    )
+
+
+def node_is_changed(old: Object, node: Object) -> bool:
+    """Whether its row must be written again; not for a heartbeat."""
+    return (
+        labels_of(old) != labels_of(node)
+        or old["spec"] != node["spec"]
+        or differ(old, node, "allocatable", "capacity", "images", "declaredFeatures")
     )
 
 
 def node_events(old: Object | None, node: Object) -> list[ClusterEvent]:
-    """What of a node has changed; nothing for a heartbeat."""
+    """What of the change can help a pod. An image that has been pulled cannot."""
     if old is None:
         return [ClusterEvent.NODE_ADDED]
     changed = {
         ClusterEvent.NODE_LABELS: labels_of(old) != labels_of(node),
         ClusterEvent.NODE_TAINTS: old["spec"] != node["spec"],
-        ClusterEvent.NODE_ALLOCATABLE: any(
-            old.get("status", {}).get(field) != node.get("status", {}).get(field)
-            for field in ("allocatable", "capacity", "images", "declaredFeatures")
-        ),
+        ClusterEvent.NODE_ALLOCATABLE: differ(old, node, "allocatable", "capacity", "declaredFeatures"),
     }
     return [event for event, happened in changed.items() if happened]
+
+
+def differ(old: Object, new: Object, *fields: str) -> bool:
+    """Any of these of the status."""
+    before, after = old.get("status") or {}, new.get("status") or {}
+    return any(before.get(field) != after.get(field) for field in fields)

@@ -6,11 +6,12 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 from tests.integration.controlled import virtual
-from tests.integration.scheduler.scheduling import Scheduling, scheduler_of, serving
+from tests.integration.scheduler.scheduling import Scheduling, profile, scheduler_of, scheduling, serving
 
 from kaa.client.rest import Client
 from kaa.client.transport import Response, ResponseStream, Transport, TransportError
-from kaa.scheduler.loop import run_scheduler
+from kaa.scheduler.framework import Placement, Plugin
+from kaa.scheduler.loop import BINDINGS_AT_ONCE, run_scheduler
 
 
 class LosingTransport(Transport):
@@ -113,3 +114,23 @@ async def test_of_two_schedulers_one_works() -> None:
         assert lease["spec"]["holderIdentity"] == "b"
         second.cancel()
         await asyncio.wait([second])
+
+
+@virtual
+async def test_many_pods_that_wait_for_volumes_hold_nobody_up() -> None:
+    """A provisioner takes minutes; there are more such pods than writes at once."""
+    slow = BINDINGS_AT_ONCE + 10
+
+    async def wait_for_volume(placement: Placement) -> None:
+        if placement.pod.name.startswith("slow"):
+            await placement.context.clock.sleep(50)
+
+    plugin = Plugin(name="Slow", foreign=True, pre_bind=wait_for_volume)
+    async with scheduling(profile(plugin)) as cluster:
+        await cluster.add_node("node-1", cpu="100")
+        for index in range(slow):
+            await cluster.add_pod(f"slow-{index}", cpu="100m")
+        await cluster.add_pod("quick")
+        await cluster.bound("quick", seconds=10)
+        assert not (await cluster.pod("slow-0"))["spec"].get("nodeName")
+        await cluster.until(lambda: all_bound(cluster, slow + 1), "all are bound", 120)

@@ -131,7 +131,7 @@ class Informer:
         key = _key(obj)
         known = max(self._seen_revision, self._cache.revision(key))
         if revision_of(obj) > known and self._is_selected(key, obj):
-            self._put(key, obj, orjson.dumps(obj))
+            self._put(key, obj, _encoded(obj))
 
     def _is_selected(self, key: Key, obj: Object) -> bool:
         """Whether the object is one of ours; with a field selector only the server can tell of a new one."""
@@ -180,7 +180,7 @@ class Informer:
                 key = _key(obj)
                 gone.pop(key, None)
                 if revision_of(obj) > self._cache.revision(key):
-                    self._put(key, obj, orjson.dumps(obj))
+                    self._put(key, obj, _encoded(obj))
             resource_version = page.resource_version
         self._saw(resource_version)
         for key in gone:
@@ -224,7 +224,7 @@ class Informer:
     def _put(self, key: Key, obj: Object, raw: bytes) -> None:
         if self.trim is not None:
             whole, obj = obj, self.trim(obj)
-            raw = raw if obj is whole else orjson.dumps(obj)
+            raw = raw if obj is whole else _encoded(obj)
         old = self._cache.get(key) if self._handlers else None
         self._cache.put(key, obj, raw)
         self._tell(Change(old, obj))
@@ -247,4 +247,9 @@ def _key(obj: Object) -> Key:
 
 def _object_bytes(line: bytes, obj: Object) -> bytes:
     match = WATCH_LINE.fullmatch(line)
-    return match[1] if match else orjson.dumps(obj)
+    return match[1] if match else _encoded(obj)
+
+
+def _encoded(obj: Object) -> bytes:
+    """Copied: what orjson returns holds on to 8 KB, however short it is."""
+    return bytes(memoryview(orjson.dumps(obj)))

@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help up down test check e2e crash test-upstream bench bench-scheduler bench-scale conformance update verify packages
+.PHONY: help up down test check e2e crash test-upstream bench bench-scheduler bench-scale bench-import conformance update verify packages
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 18
@@ -46,6 +46,9 @@ bench-scheduler: $(VENV)/.dev ## measure the scheduler's workloads, and write th
 
 bench-scale: $(VENV)/.dev ## measure 5,000 simulated nodes and 10,000 pods, and write it there, too (root)
 	python -m bench.scale
+
+bench-import: $(VENV)/.dev ## measure the cluster that one imports, and write it there, too
+	python -m bench.imported
 
 conformance: $(VENV)/.dev packages ## upstream's suite against a new cluster (hours)
 	tools/conformance.sh

@@ -14,8 +14,9 @@ from bench.target import Cost, Latency
 BENCHMARKS = Path(__file__).parents[1] / "docs/BENCHMARKS.md"
 SCHEDULER_HEADING = "## Scheduler"
 SCALE_HEADING = "## Simulated nodes"
-SEPARATE_HEADINGS = (SCHEDULER_HEADING, SCALE_HEADING)
-"""Sections that `make bench-scheduler` and `make bench-scale` write, and `make bench` leaves as they are."""
+IMPORTED_HEADING = "## The imported cluster"
+SEPARATE_HEADINGS = (SCHEDULER_HEADING, SCALE_HEADING, IMPORTED_HEADING)
+"""Sections that `make bench-scheduler`, `bench-scale` and `bench-import` write; `make bench` keeps them."""
 
 
 @dataclass(frozen=True, slots=True)

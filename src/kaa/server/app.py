@@ -102,7 +102,7 @@ class APIServer:
             "delete": verbs.delete,
             "deletecollection": verbs.deletecollection,
         }
-        subresources = Subresources(verbs, self.reader, self.writer, clock)
+        subresources = Subresources(verbs, self.reader, clock)
         self._subresources = {**subresources.handlers, **self.chain.subresources}
         self._virtual = {**subresources.virtual, **self.chain.virtual}
         self._definitions = Definitions(self.catalog, self.cache, self.registry, clock)

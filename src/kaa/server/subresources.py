@@ -1,4 +1,4 @@
-"""Subresources that are not a part of the object itself: Scale, Binding, Eviction. Status and its like are the verbs'.
+"""Subresources that are not a part of the object itself: Scale, Binding. Status and its like are the verbs'.
 
 Each is keyed by (kind, subresource), with kind "" for any; the server's chain adds those that reach to nodes.
 """
@@ -9,12 +9,11 @@ from kaa.api.errors import APIError, Cause, conflict
 from kaa.api.objects import Object, condition
 from kaa.api.patch import APPLY_PATCH
 from kaa.api.resource import Resource
-from kaa.api.selectors import Selector, selector_of
 from kaa.lib.clock import Clock, rfc3339
 from kaa.server.applying import configuration
 from kaa.server.bodies import decode_object, field_validation
-from kaa.server.chain import Handler, Reader, Writer
-from kaa.server.deletion import DeleteOptions
+from kaa.server.chain import Handler, Reader
+from kaa.server.eviction import SUCCESS, Evictions
 from kaa.server.negotiation import content_type, plain_encoding, respond
 from kaa.server.object_meta import check_identity, settle_name
 from kaa.server.patching import patch_of
@@ -25,23 +24,16 @@ from kaa.server.storage import decode
 from kaa.server.verbs import Verbs
 
 BINDING = Resource(kind="Binding", version="v1")
-EVICTION = Resource(kind="Eviction", group="policy", version="v1")
-
-SUCCESS: Object = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
-
-EVICTION_RETRY_SECONDS = 10
 
 
 class Subresources:
-    def __init__(self, verbs: Verbs, reader: Reader, writer: Writer, clock: Clock) -> None:
+    def __init__(self, verbs: Verbs, reader: Reader, clock: Clock) -> None:
         self._verbs = verbs
-        self._reader = reader
-        self._writer = writer
         self._clock = clock
         self.handlers: dict[tuple[str, str], Handler] = {
             ("", "scale"): self.scale,
             ("Pod", "binding"): self.bind,
-            ("Pod", "eviction"): self.evict,
+            ("Pod", "eviction"): Evictions(verbs, reader, clock).evict,
         }
         self.virtual: dict[str, Handler] = {"Binding": self.bind_by_body, "ComponentStatus": self.component_statuses}
 
@@ -127,88 +119,8 @@ class Subresources:
             known.update(scheduled)
         return pod
 
-    async def evict(self, request: Request, attributes: Attributes, resource: Resource) -> Response:
-        """Deletes the pod if its disruption budget allows it. Raises TooManyRequests."""
-        write = self._verbs.write(request, attributes)
-        eviction = decode_object(request, EVICTION, write.warnings)
-        settle_name(eviction, attributes.name)
-        options = DeleteOptions.of(eviction.get("deleteOptions") or {})
-        registry = self._verbs.registry
-        entry = await registry.entry(resource, attributes.namespace, attributes.name)
-        pod = decode(resource, entry.item)
-        dry_run = write.dry_run or options.dry_run
-        if needs_budget(pod):
-            await self._use_budget(pod, attributes, dry_run)
-        marking = replace(write, dry_run=dry_run)
-        name = attributes.name
-        await registry.update(
-            resource, attributes.namespace, name, self._disruption_target, marking, subresource="status"
-        )
-        deleting = replace(write, attributes=replace(attributes, verb="delete", subresource=""), dry_run=dry_run)
-        await registry.delete(resource, attributes.namespace, attributes.name, options, deleting)
-        return self._verbs.warned(respond(SUCCESS, 201), write)
-
-    def _disruption_target(self, pod: Object) -> Object:
-        """The pod with the reason why it ends: a Job tells such an end from the pod's own failure."""
-        target: Object = {"type": "DisruptionTarget", "status": "True", "reason": "EvictionByEvictionAPI"}
-        target |= {"message": "Eviction API: evicting", "lastTransitionTime": rfc3339(self._clock.now())}
-        status = pod.get("status") or {}
-        kept = [c for c in status.get("conditions") or () if c["type"] != target["type"]]
-        pod["status"] = {**status, "conditions": [*kept, target]}
-        return pod
-
-    async def _use_budget(self, pod: Object, attributes: Attributes, dry_run: bool) -> None:
-        """Takes one disruption from the pod's budget."""
-        budgets = [
-            budget
-            for budget in self._reader.list("PodDisruptionBudget", attributes.namespace)
-            if budget_selector(budget).matches(pod["metadata"].get("labels") or {})
-        ]
-        if not budgets:
-            return
-        if len(budgets) > 1:
-            raise APIError(
-                "InternalError",
-                "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.",
-            )
-        budget = budgets[0]
-        updated = disrupted(budget, attributes.name, rfc3339(self._clock.now()))
-        if not dry_run:
-            await self._writer.update("PodDisruptionBudget", updated, "status")
-
     async def component_statuses(self, request: Request, attributes: Attributes, resource: Resource) -> Response:
         """An API that is only kept for old clients: nothing is known of components, so there are none."""
         if attributes.verb == "get":
             raise APIError("NotFound", f'componentstatuses "{attributes.name}" not found')
         return respond({"kind": "ComponentStatusList", "apiVersion": "v1", "metadata": {}, "items": []})
-
-
-def needs_budget(pod: Object) -> bool:
-    """Pods that do not run, or not yet, disrupt nothing when they go; nor do those that are going already."""
-    phase = (pod.get("status") or {}).get("phase")
-    return phase not in ("Pending", "Succeeded", "Failed") and not pod["metadata"].get("deletionTimestamp")
-
-
-def budget_selector(budget: Object) -> Selector:
-    return selector_of(budget.get("spec", {}).get("selector"))
-
-
-def disrupted(budget: Object, pod: str, now: str) -> Object:
-    """The budget with one disruption used. Raises TooManyRequests when none is left."""
-    name = budget["metadata"]["name"]
-    status = budget.get("status") or {}
-    stale = status.get("observedGeneration", 0) < budget["metadata"].get("generation", 0)
-    allowed = 0 if stale else status.get("disruptionsAllowed", 0)
-    if allowed <= 0:
-        desired, healthy = status.get("desiredHealthy", 0), status.get("currentHealthy", 0)
-        why = f"The disruption budget {name} needs {desired} healthy pods and has {healthy} currently"
-        if stale:
-            why = f"The disruption budget {name} is still being processed by the server."
-        raise APIError(
-            "TooManyRequests",
-            "Cannot evict pod as it would violate the pod's disruption budget.",
-            causes=[Cause("DisruptionBudget", why)],
-            retry_after_seconds=EVICTION_RETRY_SECONDS if stale else 0,
-        )
-    disrupted_pods = {**(status.get("disruptedPods") or {}), pod: now}
-    return {**budget, "status": {**status, "disruptionsAllowed": allowed - 1, "disruptedPods": disrupted_pods}}

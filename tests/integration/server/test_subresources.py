@@ -104,7 +104,8 @@ async def test_a_pod_ends_gracefully(client):
 async def test_an_eviction_asks_the_budget(client):
     """kubectl drain evicts: a budget without disruptions left refuses with a 429, one with some is charged."""
     pod = await bound_pod(client)
-    await client.update_status({**pod, "status": {**pod["status"], "phase": "Running"}})
+    ready = {"type": "Ready", "status": "True"}
+    await client.update_status({**pod, "status": {"phase": "Running", "conditions": [ready]}})
     budget = await client.create(
         {
             "apiVersion": "policy/v1",
@@ -131,6 +132,53 @@ async def test_an_eviction_asks_the_budget(client):
     charged = await client.get("PodDisruptionBudget", "b", "default")
     assert charged["status"]["disruptionsAllowed"] == 0
     assert list(charged["status"]["disruptedPods"]) == ["p"]
+
+
+@pytest.mark.parametrize(
+    ("policy", "healthy", "evicted"),
+    [("AlwaysAllow", 0, True), ("IfHealthyBudget", 0, False), ("IfHealthyBudget", 1, True)],
+)
+async def test_a_pod_that_is_not_ready_may_go_without_a_disruption(client, policy, healthy, evicted):
+    """What is broken anyway must not hold up a drain, unless the budget is short of healthy pods."""
+    pod = await bound_pod(client)
+    await client.update_status({**pod, "status": {**pod["status"], "phase": "Running"}})
+    spec = {"minAvailable": 1, "selector": {"matchLabels": {"app": "web"}}, "unhealthyPodEvictionPolicy": policy}
+    budget = {"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": "b"}, "spec": spec}
+    budget = await client.create(budget, "default")
+    counts = {"currentHealthy": healthy, "desiredHealthy": 1, "expectedPods": 2, "observedGeneration": 1}
+    await client.update_status({**budget, "status": {**counts, "disruptionsAllowed": 0}})
+    eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": "p"}}
+    if not evicted:
+        with pytest.raises(APIError, match="would violate"):
+            await client.create_subresource("Pod", "p", "default", "eviction", eviction)
+        return
+    await client.create_subresource("Pod", "p", "default", "eviction", eviction)
+    assert (await client.get("Pod", "p", "default"))["metadata"]["deletionTimestamp"]
+    assert "disruptedPods" not in (await client.get("PodDisruptionBudget", "b", "default"))["status"]
+
+
+async def test_budgets_are_charged_one_by_one(client):
+    """Evictions at the same time take no more disruptions than there are, though caches know nothing of each other."""
+    for number in range(4):
+        await client.create({**POD, "metadata": {"name": f"p{number}", "labels": {"app": "web"}}}, "default")
+        bind = {**binding(), "metadata": {"name": f"p{number}"}}
+        await client.create_subresource("Pod", f"p{number}", "default", "binding", bind)
+        pod = await client.get("Pod", f"p{number}", "default")
+        ready = {"type": "Ready", "status": "True"}
+        await client.update_status({**pod, "status": {"phase": "Running", "conditions": [ready]}})
+    spec = {"minAvailable": 2, "selector": {"matchLabels": {"app": "web"}}}
+    budget = {"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": "b"}, "spec": spec}
+    budget = await client.create(budget, "default")
+    counts = {"currentHealthy": 4, "desiredHealthy": 2, "expectedPods": 4, "observedGeneration": 1}
+    await client.update_status({**budget, "status": {**counts, "disruptionsAllowed": 2}})
+
+    async def evict(name):
+        eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": name}}
+        await client.create_subresource("Pod", name, "default", "eviction", eviction)
+
+    outcomes = await asyncio.gather(*(evict(f"p{number}") for number in range(4)), return_exceptions=True)
+    assert sorted(getattr(outcome, "reason", "done") for outcome in outcomes) == ["TooManyRequests"] * 2 + ["done"] * 2
+    assert (await client.get("PodDisruptionBudget", "b", "default"))["status"]["disruptionsAllowed"] == 0
 
 
 async def test_a_namespace_goes_when_it_is_finalized(client):

@@ -42,6 +42,7 @@ CSI_DRIVER = compile_defaults(
                 "fsGroupPolicy": "ReadWriteOnceWithFSType",
                 "requiresRepublish": False,
                 "seLinuxMount": False,
+                "preventPodSchedulingIfMissing": False,
                 "volumeLifecycleModes": lifecycle_modes,
             }
         )

@@ -1,7 +1,8 @@
 """The admissionregistration.k8s.io group: who else decides about a write."""
 
-from kaa.api import defaults, printing
+from kaa.api import defaults, printing, validation
 from kaa.api.resource import STATUS, GroupVersion, Resource
+from kaa.api.validation.walker import validator
 
 EXTENSION = ("api-extensions",)
 
@@ -27,6 +28,7 @@ V1 = GroupVersion(
         Resource(
             kind="MutatingWebhookConfiguration",
             columns=printing.policy.WEBHOOKS,
+            validate=validator(validation.webhooks.WEBHOOK_CONFIGURATION),
             defaults=defaults.extensions.MUTATING_WEBHOOKS,
             namespaced=False,
             categories=EXTENSION,
@@ -50,6 +52,7 @@ V1 = GroupVersion(
         Resource(
             kind="ValidatingWebhookConfiguration",
             columns=printing.policy.WEBHOOKS,
+            validate=validator(validation.webhooks.WEBHOOK_CONFIGURATION),
             defaults=defaults.extensions.VALIDATING_WEBHOOKS,
             namespaced=False,
             categories=EXTENSION,

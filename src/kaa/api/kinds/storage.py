@@ -11,6 +11,8 @@ V1 = GroupVersion(
         Resource(
             kind="CSIDriver",
             columns=printing.storage.CSI_DRIVER,
+            validate=validator(validation.csi.DRIVER),
+            validate_update=validation.csi.validate_driver_update,
             defaults=defaults.storage.CSI_DRIVER,
             namespaced=False,
             has_generation=False,
@@ -18,6 +20,8 @@ V1 = GroupVersion(
         Resource(
             kind="CSINode",
             columns=printing.storage.CSI_NODE,
+            validate=validator(validation.csi.NODE),
+            validate_update=validation.csi.validate_node_update,
             defaults=defaults.storage.CSI_NODE,
             namespaced=False,
             subresources=(STATUS,),
@@ -26,6 +30,8 @@ V1 = GroupVersion(
         Resource(
             kind="CSIStorageCapacity",
             columns=printing.storage.CSI_STORAGE_CAPACITY,
+            validate=validator(validation.csi.STORAGE_CAPACITY),
+            validate_update=validation.csi.validate_storage_capacity_update,
             plural="csistoragecapacities",
             has_generation=False,
         ),
@@ -43,6 +49,8 @@ V1 = GroupVersion(
         Resource(
             kind="VolumeAttachment",
             columns=printing.storage.VOLUME_ATTACHMENT,
+            validate=validator(validation.csi.VOLUME_ATTACHMENT),
+            validate_update=validation.csi.validate_volume_attachment_update,
             defaults=defaults.storage.VOLUME_ATTACHMENT,
             namespaced=False,
             subresources=(STATUS,),
@@ -51,6 +59,8 @@ V1 = GroupVersion(
         Resource(
             kind="VolumeAttributesClass",
             columns=printing.storage.VOLUME_ATTRIBUTES_CLASS,
+            validate=validator(validation.csi.VOLUME_ATTRIBUTES_CLASS),
+            validate_update=validation.csi.validate_volume_attributes_class_update,
             plural="volumeattributesclasses",
             namespaced=False,
             short_names=("vac",),

@@ -10,6 +10,7 @@ from kaa.api.objects import Object
 from kaa.api.resource import Resource
 from kaa.api.validation import (
     cluster,
+    csi,
     events,
     flow_control,
     network,
@@ -17,12 +18,14 @@ from kaa.api.validation import (
     scheduling,
     storage,
     trust_bundles,
+    webhooks,
     workloads,
 )
 from kaa.api.validation.metadata import validate_metadata
 
 __all__ = [
     "cluster",
+    "csi",
     "events",
     "flow_control",
     "network",
@@ -31,6 +34,7 @@ __all__ = [
     "storage",
     "trust_bundles",
     "validate",
+    "webhooks",
     "workloads",
 ]
 

@@ -81,8 +81,9 @@ def _section(rows: list[str], load: float, held: Held) -> Iterator[str]:
     yield from rows
     yield ""
     yield f"{held.pods:,} pods on {held.nodes:,} nodes, held in the snapshot: {held.bytes / 1e6:.0f} MB resident,"
-    yield f"of which {held.pod_bytes:.0f} bytes a pod; a decision (required topology spread) then takes"
-    yield f"{_micros(held.p50_seconds)} (p50), {_micros(held.p99_seconds)} (p99)."
+    yield f"of which {held.pod_bytes:.0f} bytes a pod; the informer keeps {held.cached_pod_bytes:.0f} more of each."
+    yield f"A decision (required topology spread) then takes {_micros(held.p50_seconds)} (p50),"
+    yield f"{_micros(held.p99_seconds)} (p99)."
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ def test_the_tutorials_first_plugin(tutorial: Path):
     """Steady pods stay off spot instances, others go there."""
     configuration = read_configuration(None, [tutorial / "spot_instances.py"])
     (profile,) = configuration.profiles
+    assert [plugin.weight for plugin in profile.plugins if plugin.name == "SpotInstances"] == [2]
     snapshot = snapshot_of(node("steady"), node("spot", labels={"example.com/lifecycle": "spot"}))
     rng = random.Random(1)
     assert decide(pod("p"), snapshot, profile.plugins, rng) == Placed("spot")

@@ -88,10 +88,15 @@ def merged(defaults: list[Enabled], plugin_set: Object) -> list[Enabled]:
     for name in named:
         if named.count(name) > 1:
             raise BadConfiguration(f'plugin "{name}" already registered')
-    chosen = {entry.name: Enabled(entry.name, entry.weight or 1) for entry in enabled}
+    chosen = {entry.name: Enabled(entry.name, entry.weight or _weight_unsaid(entry.name)) for entry in enabled}
     disabled = {entry["name"] for entry in plugin_set.get("disabled") or ()}
     kept = [] if ALL in disabled else [default for default in defaults if default.name not in disabled]
     return [chosen.pop(default.name, default) for default in kept] + list(chosen.values())
+
+
+def _weight_unsaid(name: str) -> int | None:
+    """Upstream's plugins weigh 1 when they are enabled without a weight, others as their rows say."""
+    return 1 if name in FACTORIES else None
 
 
 def _only(row: Plugin, everywhere: bool, single: Mapping[str, Object]) -> Plugin:
@@ -109,7 +114,7 @@ def _weighed(row: Plugin, weight: int | None, score: Object) -> Plugin:
     """The weight at the score point comes before multiPoint's."""
     for entry in score.get("enabled") or ():
         if entry["name"] == row.name:
-            weight = entry.get("weight") or 1
+            weight = entry.get("weight") or _weight_unsaid(row.name)
     return row if weight is None else replace(row, weight=weight)
 
 

@@ -10,7 +10,7 @@ from tests.integration.simulation.objects import config_map, custom_kind, deploy
 from kaa import Cluster
 from kaa.api.errors import APIError
 from kaa.client.rest import Client
-from kaa.cluster.simulation.drivers import CalledFromInside
+from kaa.cluster.simulation.drivers import AnotherLoop, CalledFromInside
 from kaa.cluster.simulation.waiting import WaitTimeout
 from kaa.controllers import Options
 from kaa.cri.simulated_program import SimulatedContainer
@@ -299,6 +299,15 @@ async def test_virtual_time_needs_a_virtual_loop() -> None:
     with pytest.raises(RuntimeError, match="VirtualEventLoop"):
         async with Cluster(clock="virtual"):
             pass
+
+
+async def test_plain_code_inside_another_loop() -> None:
+    """On the wall clock a blocking call is only a blocking call; on virtual time one is told what to do instead."""
+    with Cluster(nodes=0) as c:
+        assert c.list("pods") == []
+    cluster = Cluster(clock="virtual", nodes=0)
+    with pytest.raises(AnotherLoop, match="VirtualEventLoop"):
+        cluster.__enter__()
 
 
 @pytest.mark.parametrize("wrong", [{"clock": "sundial"}, {"nodes": -1}, {"nodes": ["a", "a"]}])

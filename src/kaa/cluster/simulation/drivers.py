@@ -25,6 +25,16 @@ class CalledFromInside(RuntimeError):
         )
 
 
+class AnotherLoop(RuntimeError):
+    """Virtual time was to pass in a thread that is in the middle of another event loop's work."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "a cluster on virtual time cannot run inside another event loop (a notebook's, an asynchronous test's): "
+            "use `async with` in a kaa.VirtualEventLoop, the pytest marker `kaa`, or a thread"
+        )
+
+
 class Driver(Protocol):
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Runs it in the cluster's loop and returns what it returns. Raises CalledFromInside."""
@@ -60,9 +70,10 @@ class ThreadDriver:
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(coroutine, self._loop))
 
     def close(self) -> None:
+        self.run(_finish(self._loop))
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
-        _close(self._loop)
+        self._loop.close()
 
 
 class VirtualDriver:
@@ -72,16 +83,26 @@ class VirtualDriver:
         self._loop = VirtualEventLoop()
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        if self._loop.is_running():
+        running = _running_loop()
+        if running is not None:
             coroutine.close()
-            raise CalledFromInside
+            raise CalledFromInside if running is self._loop else AnotherLoop
         return self._loop.run_until_complete(coroutine)
 
     def close(self) -> None:
-        _close(self._loop)
+        if _running_loop() is None:  # else nothing has ever run in it
+            self.run(_finish(self._loop))
+        self._loop.close()
 
 
-def _close(loop: asyncio.AbstractEventLoop) -> None:
-    loop.run_until_complete(loop.shutdown_asyncgens())
-    loop.run_until_complete(loop.shutdown_default_executor())
-    loop.close()
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
+
+
+async def _finish(loop: asyncio.AbstractEventLoop) -> None:
+    """Ends what a loop leaves to whoever made it."""
+    await loop.shutdown_asyncgens()
+    await loop.shutdown_default_executor()

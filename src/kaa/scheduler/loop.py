@@ -213,8 +213,12 @@ class Scheduler:
 
     def _tell_unplaced(self, pod: PodInfo, profile: Profile) -> None:
         for plugin in profile.plugins:
-            if plugin.unplaced is not None:
+            if plugin.unplaced is None:
+                continue
+            try:
                 plugin.unplaced(pod, self._context)
+            except Exception:  # somebody's plugin: what waits for the pod will wait too long, then
+                log.exception("plugin %s failed to give up what waits for %s/%s", plugin.name, *pod.key)
 
     # A pod that has a node
 

@@ -11,6 +11,7 @@ A pod that is being tried is in none of them. What happens meanwhile counts: eve
 """
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -22,6 +23,8 @@ from kaa.lib.backoff import Backoff
 from kaa.lib.clock import Clock
 from kaa.scheduler.cluster_events import Concern, Event, Hint, gives_up, gives_up_with
 from kaa.scheduler.pod_info import Key, PodInfo, PodShape
+
+log = logging.getLogger(__name__)
 
 Hints: TypeAlias = Mapping[str, Mapping[Concern, Hint]]
 """By plugin name: what can make it change its mind."""
@@ -58,6 +61,14 @@ def waits_for_others(pod: PodInfo, event: Event) -> bool:
     """The pod has room kept for it, and this is not about it: it need not be tried in a hurry."""
     here = event.pod is not None and event.pod.node_name == pod.nominated_node_name
     return bool(pod.nominated_node_name) and not here
+
+
+def _says_yes(plugin: str, hint: Hint, pod: PodInfo, event: Event) -> bool:
+    try:
+        return hint(pod, event)
+    except Exception:  # somebody's plugin: then it is as if it gave no hint
+        log.exception("the hint of plugin %s about %s failed", plugin, event.about)
+        return True
 
 
 def open_gate(pod: PodInfo) -> None:
@@ -199,8 +210,8 @@ class SchedulingQueue:
     def _helps(self, event: Event, waiting: Waiting) -> bool:
         if gives_up_with(waiting.pod, event):
             return False
-        hints = (self._hints.get(plugin, {}).get(event.about) for plugin in waiting.plugins)
-        return any(hint is not None and hint(waiting.pod, event) for hint in hints)
+        hints = ((plugin, self._hints.get(plugin, {}).get(event.about)) for plugin in waiting.plugins)
+        return any(hint is not None and _says_yes(plugin, hint, waiting.pod, event) for plugin, hint in hints)
 
     def _was_helped(self, waiting: Waiting) -> bool:
         """While it was tried."""

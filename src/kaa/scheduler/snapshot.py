@@ -11,6 +11,7 @@ all that is derived are the sums over `pods` and `nominated` on that row. A row 
 pod may be bound to a node that does not (yet), and then holds a row that is not.
 """
 
+import logging
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -24,6 +25,8 @@ from kaa.api.selectors import Selector
 from kaa.scheduler.derived import Countable, Derived, Domains, Ints, Rows
 from kaa.scheduler.pod_info import CPU, MEMORY, HostPort, Key, PodInfo, PodShape, PodTerm, amounts
 from kaa.scheduler.terms import TermTable
+
+log = logging.getLogger(__name__)
 
 FIRST_ROWS = 16
 FIRST_RESOURCES = 4
@@ -135,8 +138,7 @@ class Snapshot:
         self._set_images(row, status.get("images") or ())
         for domains in self._domains.values():
             domains.set(row, self.labels[row])
-        for derived in self._derived.values():
-            derived.set_node(row, node)
+        self._tell(lambda derived: derived.set_node(row, node))
 
     def remove_node(self, name: str) -> None:
         row = self.row_of.get(name)
@@ -155,8 +157,7 @@ class Snapshot:
         self._set_images(row, ())
         for domains in self._domains.values():
             domains.set(row, {})
-        for derived in self._derived.values():
-            derived.remove_node(row)
+        self._tell(lambda derived: derived.remove_node(row))
         self._release(row)
 
     def _set_taints(self, row: int, taints: Iterable[Object]) -> None:
@@ -257,11 +258,10 @@ class Snapshot:
                 self._free_port(port, row)
         change = self.rules.add if sign > 0 else self.rules.remove
         change(pod, row)
-        for derived in self._derived.values():
-            if sign > 0:
-                derived.add_pod(pod, row)
-            else:
-                derived.remove_pod(pod, row)
+        if sign > 0:
+            self._tell(lambda derived: derived.add_pod(pod, row))
+        else:
+            self._tell(lambda derived: derived.remove_pod(pod, row))
         self._changed.append(row)
         if len(self._changed) > CHANGES_KEPT:
             forgotten = CHANGES_KEPT // 2
@@ -313,10 +313,18 @@ class Snapshot:
         self._derived.move_to_end(key)
         return cast(D, known)
 
+    def _tell(self, change: Callable[[Derived], None]) -> None:
+        """What fails to follow is dropped, and made anew when it is asked for: it may be somebody's plugin's."""
+        for key, derived in list(self._derived.items()):
+            try:
+                change(derived)
+            except Exception:
+                log.exception("state %s does not follow, and is dropped", key)
+                del self._derived[key]
+
     def object_changed(self, kind: str, old: Object | None, new: Object | None) -> None:
         """An object of a kind that plugins read came, changed or went: derived state may follow."""
-        for derived in self._derived.values():
-            derived.object_changed(kind, old, new)
+        self._tell(lambda derived: derived.object_changed(kind, old, new))
 
     def _all_pods(self) -> Iterator[tuple[PodInfo, int]]:
         yield from self.pods.values()
@@ -383,8 +391,7 @@ class Snapshot:
         for pods_that, counts in self._counts.items():
             self._counts[pods_that] = _doubled(counts)
         self.rules.grow()
-        for derived in self._derived.values():
-            derived.grow(2 * old)
+        self._tell(lambda derived: derived.grow(2 * old))
 
     def _resource(self, name: str) -> int:
         column = self.resources.get(name)

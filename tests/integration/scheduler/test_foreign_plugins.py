@@ -10,6 +10,8 @@ from tests.integration.controlled import virtual
 from tests.integration.scheduler.scheduling import Scheduling, profile, scheduler_of, scheduling, serving
 
 from kaa.api.objects import condition
+from kaa.scheduler.cluster_events import ClusterEvent
+from kaa.scheduler.derived import Derived
 from kaa.scheduler.framework import Placement, Plugin, Profile, Rejection
 from kaa.scheduler.watched import MAX_GIVEN_UP, Hung, Watch
 
@@ -171,6 +173,36 @@ async def test_a_pod_that_goes_while_it_is_decided_on() -> None:
         await cluster.add_pod("next")
         await cluster.bound("next")
         assert scheduler.snapshot.pods.keys() == {("default", "next")}
+
+
+@virtual
+async def test_hints_and_state_that_raise() -> None:
+    """A hint that fails is a yes; state that cannot follow is made anew. Pods go on being scheduled."""
+
+    class Broken(Derived):
+        def add_pod(self, pod, row):
+            raise ValueError("no idea")
+
+    def reject(pod, snapshot):
+        if not snapshot.pods:
+            snapshot.derived("broken", lambda size: Broken())
+        if victim_only(pod) and ("default", "after") not in snapshot.pods:
+            yield Rejection(snapshot.present, "not yet")
+
+    def hint(pod, event):
+        raise ValueError("no idea")
+
+    def unplaced(pod, context):
+        raise ValueError("no idea")
+
+    broken = foreign(reject=reject, unplaced=unplaced, helped_by={ClusterEvent.POD_BOUND: hint})
+    async with scheduling(broken) as cluster:
+        await cluster.add_node("node-1", cpu="4")
+        await cluster.add_pod("victim")
+        await cluster.waits("victim", "1 not yet")
+        await cluster.add_pod("after")
+        await cluster.bound("after")
+        await cluster.bound("victim")
 
 
 def test_threads_are_not_given_up_without_end() -> None:

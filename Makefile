@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help up down test check e2e crash test-upstream bench bench-scheduler bench-scale bench-import conformance update verify packages
+.PHONY: help up down test check e2e crash explore test-upstream bench bench-scheduler bench-scale bench-import conformance update verify packages
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 18
@@ -34,6 +34,10 @@ e2e: $(VENV)/.dev packages ## only the tests with real containers (root)
 
 crash: $(VENV)/.dev ## kill -9 of the API server amid 1,000 writes, 20 times a store
 	KAA_CRASHES=20 pytest tests/integration/test_crash.py
+
+explore: $(VENV)/.dev ## all scenarios under SEEDS (1000) seeds each, from FIRST (0) on
+	python -m kaa.cluster.simulation.exploration tests.integration.simulation.scenarios --processes 2 \
+	  --seeds $(or $(SEEDS),1000) --first $(or $(FIRST),0)
 
 test-upstream: $(VENV)/.dev ## the controllers' tests against the API server of KUBECONFIG, which nobody else must use
 	pytest tests/integration -k controllers --kubeconfig $(KUBECONFIG)

@@ -415,6 +415,15 @@ def test_the_restricted_standard_in_upstreams_words() -> None:
         ),
         ({"securityContext": {"sysctls": [{"name": "kernel.msgmax"}]}}, "forbidden sysctls (kernel.msgmax)"),
         (
+            {
+                "containers": [
+                    {"name": "b", "livenessProbe": {"httpGet": {"host": "1.2.3.4"}}},
+                    {"name": "a", "lifecycle": {"preStop": {"tcpSocket": {"host": "x"}}}},
+                ]
+            },
+            'probe or lifecycle host (containers "a", "b" use probe or lifecycle hosts "1.2.3.4", "x")',
+        ),
+        (
             {"securityContext": {"seccompProfile": {"type": "Unconfined"}}},
             'seccompProfile (pod must not set securityContext.seccompProfile.type to "Unconfined")',
         ),
@@ -423,3 +432,50 @@ def test_the_restricted_standard_in_upstreams_words() -> None:
 def test_baseline_violations(spec: Object, text: str) -> None:
     """Each check of the baseline standard."""
     assert violations(spec, "baseline") == [text]
+
+
+def test_a_standard_may_be_pinned() -> None:
+    """What came later is not asked of pods, and what was allowed later is refused."""
+    probed = {"containers": [{"name": "a", "livenessProbe": {"httpGet": {"host": "1.2.3.4"}}}]}
+    assert violations(probed, "baseline", 33) == []
+    assert len(violations(probed, "baseline", 34)) == 1
+    own_users = {"hostUsers": False, "securityContext": {"runAsUser": 0, "runAsNonRoot": False}, "containers": []}
+    assert [found.partition(" (")[0] for found in violations(own_users, "restricted", 34)] == [
+        "runAsNonRoot != true",
+        "runAsUser=0",
+    ]
+    assert violations(own_users, "restricted") == []
+    assert violations({"os": {"name": "windows"}, "containers": [{"name": "a"}]}, "restricted", 24) != []
+
+
+ENFORCE = "pod-security.kubernetes.io/enforce"
+
+
+async def test_pod_security_labels_must_mean_something(admit: Admit) -> None:
+    """A typing error must not leave a namespace open; one that is there already stops no other change."""
+    wrong: Object = {"metadata": {"name": "a", "labels": {ENFORCE: "strict", f"{ENFORCE}-version": "1.30"}}}
+    with pytest.raises(APIError) as raised:
+        await admit("Namespace", wrong)
+    assert raised.value.code == 422
+    assert [cause.message for cause in raised.value.causes] == [
+        'Invalid value: "strict": must be one of privileged, baseline, restricted',
+        'Invalid value: "1.30": must be "latest" or "v1.x"',
+    ]
+    await admit("Namespace", wrong, wrong)
+
+
+async def test_who_demands_more_is_told_of_pods_that_do_not_keep_to_it(admit: Admit, reader: Any) -> None:
+    """Alike ones in one line; nothing when the demand is no stricter."""
+    for name, spec in (("one", {}), ("two", {}), ("host", {"hostNetwork": True})):
+        reader.add("Pod", name, "a", spec={"containers": [{"name": "c"}], **spec})
+    open_, baseline = ({"metadata": {"name": "a", "labels": labels}} for labels in ({}, {ENFORCE: "baseline"}))
+    restricted = {"metadata": {"name": "a", "labels": {ENFORCE: "restricted", f"{ENFORCE}-version": "v1.30"}}}
+    request = await admit("Namespace", restricted, open_)
+    hardening = "allowPrivilegeEscalation != false, unrestricted capabilities, runAsNonRoot != true, seccompProfile"
+    assert request.warnings == [
+        'existing pods in namespace "a" violate the new PodSecurity enforce level "restricted:v1.30"',
+        f"host: host namespaces, {hardening}",
+        f"one (and 1 other pod): {hardening}",
+    ]
+    assert (await admit("Namespace", baseline, open_)).warnings[1:] == ["host: host namespaces"]
+    assert (await admit("Namespace", open_, baseline)).warnings == []

@@ -14,7 +14,7 @@ from kaa.server.admission.limit_ranger import LIMIT_RANGER
 from kaa.server.admission.namespace_lifecycle import NAMESPACE_LIFECYCLE
 from kaa.server.admission.node_restriction import NODE_RESTRICTION
 from kaa.server.admission.plugin import Context, Hook, Plugin
-from kaa.server.admission.pod_security import POD_SECURITY
+from kaa.server.admission.pod_security import POD_SECURITY, POD_SECURITY_LABELS
 from kaa.server.admission.priority import PRIORITY
 from kaa.server.admission.resource_quota import ResourceQuota
 from kaa.server.admission.runtime_class import RUNTIME_CLASS
@@ -30,6 +30,7 @@ PLUGINS: tuple[Plugin, ...] = (
     NODE_RESTRICTION,
     TAINT_NODES_BY_CONDITION,
     POD_SECURITY,
+    POD_SECURITY_LABELS,
     *PRIORITY,
     DEFAULT_TOLERATION_SECONDS,
     DEFAULT_STORAGE_CLASS,

@@ -5,13 +5,24 @@ template), `audit` is for the audit log. Levels: privileged (anything goes), bas
 themselves are in `pod_standards.py`.
 """
 
-from kaa.api.objects import Object, labels_of
+import re
+from typing import NamedTuple
+
+from kaa.api.errors import FieldError, invalid
+from kaa.api.objects import Object, labels_of, name_of
+from kaa.api.validation.fields import invalid as invalid_value
 from kaa.server.admission.plugin import CREATE, UPDATE, Context, Plugin, created, refused
-from kaa.server.admission.pod_standards import LEVELS, violations
+from kaa.server.admission.pod_standards import LATEST, violations
 from kaa.server.request import AdmissionRequest
 
 LABEL_PREFIX = "pod-security.kubernetes.io/"
+MODES = ("enforce", "audit", "warn")
 PRIVILEGED = "privileged"
+ALL_LEVELS = (PRIVILEGED, "baseline", "restricted")
+VERSION = re.compile("latest|v1\\.(0|[1-9][0-9]{0,2})")
+
+MAX_PODS = 3000
+"""Pods of a namespace that are looked at when more is demanded of it."""
 
 TEMPLATES = frozenset(
     {
@@ -50,14 +61,85 @@ def pod_spec_in(obj: Object, kind: str) -> Object | None:
     return found
 
 
+class Standard(NamedTuple):
+    """What a namespace demands in one mode."""
+
+    level: str
+    version: str
+
+    @property
+    def minor(self) -> int:
+        return LATEST if self.version == "latest" else int(self.version.removeprefix("v1."))
+
+
+def standard_of(namespace: Object, mode: str) -> Standard:
+    """A label that says nothing of the sort counts as upstream counts it: as restricted, and as latest."""
+    labels = labels_of(namespace)
+    level = labels.get(LABEL_PREFIX + mode, PRIVILEGED)
+    version = labels.get(f"{LABEL_PREFIX}{mode}-version", "latest")
+    return Standard(level if level in ALL_LEVELS else "restricted", version if VERSION.fullmatch(version) else "latest")
+
+
 def _violations(namespace: Object, mode: str, spec: Object) -> str:
     """`"restricted:latest": privileged (...), ...`, "" when the pod keeps to the mode's level."""
-    level = labels_of(namespace).get(LABEL_PREFIX + mode, PRIVILEGED)
-    version = labels_of(namespace).get(f"{LABEL_PREFIX}{mode}-version", "latest")
-    if level not in LEVELS:
+    standard = standard_of(namespace, mode)
+    if standard.level == PRIVILEGED:
         return ""
-    found = violations(spec, level)
-    return f'"{level}:{version}": {", ".join(found)}' if found else ""
+    found = violations(spec, standard.level, standard.minor)
+    return f'"{standard.level}:{standard.version}": {", ".join(found)}' if found else ""
+
+
+def label_errors(namespace: Object) -> list[FieldError]:
+    errors = []
+    for mode in MODES:
+        for key, is_good, wanted in (
+            (LABEL_PREFIX + mode, ALL_LEVELS.__contains__, f"must be one of {', '.join(ALL_LEVELS)}"),
+            (f"{LABEL_PREFIX}{mode}-version", VERSION.fullmatch, 'must be "latest" or "v1.x"'),
+        ):
+            value = labels_of(namespace).get(key)
+            if value is not None and not is_good(value):
+                errors.append(invalid_value(f"metadata.labels[{key}]", value, wanted))
+    return errors
+
+
+async def check_namespace(request: AdmissionRequest, context: Context) -> None:
+    """Labels must mean something; and who demands more is told which pods there are do not keep to it."""
+    namespace, old = created(request), request.old
+    errors = label_errors(namespace)
+    if errors and (old is None or label_errors(old) != errors):
+        raise invalid("Namespace", "", name_of(namespace), errors)
+    if old is None:
+        return
+    now, before = standard_of(namespace, "enforce"), standard_of(old, "enforce")
+    is_laxer = now.version == before.version and ALL_LEVELS.index(now.level) <= ALL_LEVELS.index(before.level)
+    if now == before or now.level == PRIVILEGED or is_laxer:
+        return
+    pods = context.reader.list("Pod", name_of(namespace))
+    request.warnings += warnings_about(name_of(namespace), now, pods)
+
+
+def warnings_about(namespace: str, standard: Standard, pods: list[Object]) -> list[str]:
+    """Pods that violate it in the same ways share a line."""
+    warnings = []
+    if len(pods) > MAX_PODS:
+        warnings.append(
+            f"new PodSecurity enforce level only checked against the first {MAX_PODS} of {len(pods)} existing pods"
+        )
+    alike: dict[str, list[str]] = {}
+    for pod in pods[:MAX_PODS]:
+        reasons = [found.partition(" (")[0] for found in violations(pod["spec"], standard.level, standard.minor)]
+        if reasons:
+            alike.setdefault(", ".join(reasons), []).append(name_of(pod))
+    if alike:
+        demanded = f"{standard.level}:{standard.version}"
+        warnings.append(
+            f'existing pods in namespace "{namespace}" violate the new PodSecurity enforce level "{demanded}"'
+        )
+    return warnings + sorted(f"{names[0]}{_others(len(names) - 1)}: {reasons}" for reasons, names in alike.items())
+
+
+def _others(count: int) -> str:
+    return f" (and {count} other pod{'s' if count > 1 else ''})" if count else ""
 
 
 POD_SECURITY = Plugin(
@@ -67,3 +149,11 @@ POD_SECURITY = Plugin(
     subresources=frozenset({"", "ephemeralcontainers"}),
     validate=check_pod_security,
 )
+
+POD_SECURITY_LABELS = Plugin(
+    name="PodSecurity",
+    kinds=frozenset({("", "Namespace")}),
+    operations=frozenset({CREATE, UPDATE}),
+    validate=check_namespace,
+)
+"""The plugin's other half, which looks at namespaces."""

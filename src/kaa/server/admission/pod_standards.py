@@ -2,6 +2,9 @@
 
 A check returns what is wrong as upstream words it (`privileged (container "a" must not set ...)`), or "". `restricted`
 has all of baseline's checks but those that a stricter one of its own replaces.
+
+A namespace may pin a standard to a minor version, "v1.30": checks and exemptions that came later do not hold there.
+What has only become laxer since (more sysctls, more SELinux types) is always as it is now.
 """
 
 from collections.abc import Callable, Iterable
@@ -40,7 +43,9 @@ SAFE_SYSCTLS = frozenset(
         "net.ipv4.tcp_keepalive_intvl",
         "net.ipv4.tcp_keepalive_probes",
         "net.ipv4.tcp_keepalive_time",
+        "net.ipv4.tcp_notsent_lowat",
         "net.ipv4.tcp_rmem",
+        "net.ipv4.tcp_slow_start_after_idle",
         "net.ipv4.tcp_syncookies",
         "net.ipv4.tcp_wmem",
     }
@@ -61,11 +66,16 @@ RESTRICTED_VOLUMES = frozenset(
 )
 
 
-def violations(spec: Object, level: str) -> list[str]:
+LATEST = 1_000
+"""A minor version beyond all that there will be."""
+
+
+def violations(spec: Object, level: str, minor: int = LATEST) -> list[str]:
     """What the pod does beyond `level`, in upstream's order: baseline's checks, then restricted's own."""
-    replaced = {check.replaces for check in CHECKS if check.level == level}
-    checks = [c for c in CHECKS if c.level == "baseline" or c.level == level]
-    return [found for check in checks if check.name not in replaced and (found := check.find(spec))]
+    checks = [c for c in CHECKS if c.since <= minor and c.level in ("baseline", level)]
+    replaced = {check.replaces for check in checks if check.level == level}
+    found = [c.find(spec) for c in checks if c.name not in replaced and not c.is_exempt(spec, minor)]
+    return [violation for violation in found if violation]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +84,12 @@ class Check:
     find: Callable[[Object], str]
     level: str = "baseline"
     replaces: str = ""  # the baseline check that needs not be made as well
+    since: int = 0  # the minor version that it came with
+    exempt: Callable[[Object], bool] | None = None  # pods that it is not about, since `exempt_since`
+    exempt_since: int = 0
+
+    def is_exempt(self, spec: Object, minor: int) -> bool:
+        return self.exempt is not None and minor >= self.exempt_since and self.exempt(spec)
 
 
 def containers_of(spec: Object) -> list[Object]:
@@ -257,22 +273,74 @@ def _seccomp_restricted(spec: Object) -> str:
     return f"seccompProfile (pod or {_named(silent)} {wanted})"
 
 
+def _hosts_asked(spec: Object) -> str:
+    """Probes and hooks are the kubelet's requests: they must go to the pod."""
+    asked: dict[str, set[str]] = {}
+    for container in containers_of(spec):
+        lifecycle = container.get("lifecycle") or {}
+        handlers = [container.get(probe) for probe in ("livenessProbe", "readinessProbe", "startupProbe")]
+        handlers += [lifecycle.get(hook) for hook in ("postStart", "preStop")]
+        actions = [(h or {}).get(action) or {} for h in handlers for action in ("httpGet", "tcpSocket")]
+        if hosts := {action["host"] for action in actions if action.get("host")}:
+            asked[container.get("name", "")] = hosts
+    if not asked:
+        return ""
+    all_hosts = sorted(set().union(*asked.values()))
+    verb, noun = "use" if len(asked) > 1 else "uses", f"probe or lifecycle host{'s' if len(all_hosts) > 1 else ''}"
+    return f"probe or lifecycle host ({_named(sorted(asked))} {verb} {noun} {_quoted(all_hosts)})"
+
+
+def _has_users_of_its_own(spec: Object) -> bool:
+    """In a user namespace root is nobody outside."""
+    return spec.get("hostUsers") is False
+
+
+def _is_for_windows(spec: Object) -> bool:
+    """There these fields cannot be set."""
+    return (spec.get("os") or {}).get("name") == "windows"
+
+
 CHECKS = (
     Check("appArmorProfile", _app_armor),
     Check("capabilities", _capabilities_baseline),
     Check("hostNamespaces", _host_namespaces),
     Check("hostPathVolumes", _host_paths),
     Check("hostPorts", _host_ports),
+    Check("hostProbesAndHostLifecycle", _hosts_asked, since=34),
     Check("privileged", _privileged),
-    Check("procMount", _proc_mount),
+    Check("procMount", _proc_mount, exempt=_has_users_of_its_own, exempt_since=35),
     Check("seLinuxOptions", _selinux),
     Check("seccompProfile", _seccomp_baseline),
     Check("sysctls", _sysctls),
     Check("windowsHostProcess", _host_process),
-    Check("allowPrivilegeEscalation", _privilege_escalation, "restricted"),
-    Check("capabilities_restricted", _capabilities_restricted, "restricted", replaces="capabilities"),
+    Check(
+        "allowPrivilegeEscalation",
+        _privilege_escalation,
+        "restricted",
+        since=8,
+        exempt=_is_for_windows,
+        exempt_since=25,
+    ),
+    Check(
+        "capabilities_restricted",
+        _capabilities_restricted,
+        "restricted",
+        replaces="capabilities",
+        since=22,
+        exempt=_is_for_windows,
+        exempt_since=25,
+    ),
+    Check("procMount_restricted", _proc_mount, "restricted", replaces="procMount", since=35),
     Check("restrictedVolumes", _volume_types, "restricted", replaces="hostPathVolumes"),
-    Check("runAsNonRoot", _run_as_non_root, "restricted"),
-    Check("runAsUser", _run_as_user, "restricted"),
-    Check("seccompProfile_restricted", _seccomp_restricted, "restricted", replaces="seccompProfile"),
+    Check("runAsNonRoot", _run_as_non_root, "restricted", exempt=_has_users_of_its_own, exempt_since=35),
+    Check("runAsUser", _run_as_user, "restricted", since=23, exempt=_has_users_of_its_own, exempt_since=35),
+    Check(
+        "seccompProfile_restricted",
+        _seccomp_restricted,
+        "restricted",
+        replaces="seccompProfile",
+        since=19,
+        exempt=_is_for_windows,
+        exempt_since=25,
+    ),
 )

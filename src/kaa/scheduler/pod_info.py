@@ -5,7 +5,7 @@ larger of what its containers need together and what any init container needs wh
 sidecars (init containers that stay) count with both. Requests set for the whole pod come before all that.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from sys import intern
@@ -14,7 +14,7 @@ from weakref import WeakValueDictionary
 
 import orjson
 
-from kaa.api.objects import Object, controller_of, labels_of, name_of, namespace_of, uid_of
+from kaa.api.objects import Object, condition, controller_of, labels_of, name_of, namespace_of, uid_of
 from kaa.api.quantity import parse_quantity
 from kaa.api.selectors import Selector, selector_of
 
@@ -255,12 +255,60 @@ def shape_of(pod: Object) -> PodShape:
     """The one shape of all pods that are alike in what decides."""
     spec = pod["spec"]
     namespace, labels, owner = namespace_of(pod), labels_of(pod), _owner(pod)
-    decisive = [namespace, labels, owner, [spec.get(name) for name in SHAPE_FIELDS], list(_decisive_parts(spec))]
+    resized = resized_specs(pod)
+    decisive = [
+        namespace,
+        labels,
+        owner,
+        [spec.get(name) for name in SHAPE_FIELDS],
+        list(_decisive_parts(spec)),
+        resized,
+    ]
     key = blake2b(orjson.dumps(decisive, option=orjson.OPT_SORT_KEYS), digest_size=16).digest()
     known = _shapes.get(key)
     if known is None:
-        known = _shapes[key] = _shape(spec, namespace, labels, owner)
+        known = _shapes[key] = _shape(spec, namespace, labels, owner, resized or [spec])
     return known
+
+
+RESIZE_PENDING = "PodResizePending"
+
+
+def container_sizes(pod: Object) -> dict[str, tuple[Any, Any]]:
+    """What the kubelet says of each container: the requests that it has agreed to, and those that are in force."""
+    status = pod.get("status") or {}
+    containers = (*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ()))
+    return {c["name"]: (c.get("allocatedResources"), (c.get("resources") or {}).get("requests")) for c in containers}
+
+
+def resized_specs(pod: Object) -> list[Object]:
+    """While a running pod is being resized: the spec with the requests that are wanted (unless they cannot be had),
+    agreed to, and in force. Empty for all others.
+    """
+    sizes, spec = container_sizes(pod), pod["spec"]
+    containers = [*(spec.get("initContainers") or ()), *(spec.get("containers") or ())]
+    if all(size in (None, _requests(c)) for c in containers for size in sizes.get(c["name"], ())):
+        return []
+    pending = condition(pod["status"].get("conditions"), RESIZE_PENDING) or {}
+    wanted = [] if pending.get("reason") == "Infeasible" else [spec]
+    agreed = {name: allocated for name, (allocated, _) in sizes.items()}
+    in_force = {name: actual or allocated for name, (allocated, actual) in sizes.items()}
+    return [*wanted, _with_requests(spec, agreed), _with_requests(spec, in_force)]
+
+
+def _requests(container: Object) -> Any:
+    return (container.get("resources") or {}).get("requests")
+
+
+def _with_requests(spec: Object, requests: Mapping[str, Any]) -> Object:
+    """Those that are not known stay."""
+
+    def sized(container: Object) -> Object:
+        own = requests.get(container["name"]) or _requests(container)
+        return {**container, "resources": {**(container.get("resources") or {}), "requests": own}}
+
+    kinds = ("containers", "initContainers")
+    return {**spec, **{kind: [sized(container) for container in spec.get(kind) or ()] for kind in kinds}}
 
 
 def _owner(pod: Object) -> Owner | None:
@@ -327,7 +375,10 @@ def _placed_volumes(spec: Object) -> Iterator[Object]:
     return (volume for volume in spec.get("volumes") or () if not PLACED_VOLUMES.isdisjoint(volume))
 
 
-def _shape(spec: Object, namespace: str, labels: Mapping[str, str], owner: Owner | None) -> PodShape:
+def _shape(
+    spec: Object, namespace: str, labels: Mapping[str, str], owner: Owner | None, sizes: Sequence[Object]
+) -> PodShape:
+    """`sizes` are specs with the requests that may hold at the moment; the largest counts."""
     affinity = spec.get("affinity") or {}
     together, anti = affinity.get("podAffinity") or {}, affinity.get("podAntiAffinity") or {}
     containers = spec.get("containers") or []
@@ -340,9 +391,9 @@ def _shape(spec: Object, namespace: str, labels: Mapping[str, str], owner: Owner
         scheduler_name=spec.get("schedulerName") or "default-scheduler",
         priority=spec.get("priority") or 0,
         preemption_policy=spec.get("preemptionPolicy") or "PreemptLowerPriority",
-        requests=requests_of(spec),
-        nonzero=_nonzero(spec),
-        nonzero_of_containers=_nonzero({**spec, "resources": None}) if spec.get("resources") else _nonzero(spec),
+        requests=_largest(requests_of(size) for size in sizes),
+        nonzero=_nonzero(sizes),
+        nonzero_of_containers=_nonzero([{**size, "resources": None} for size in sizes]),
         ports=tuple(_host_ports([*containers, *(c for c in started_one_by_one if c.get("restartPolicy") == "Always")])),
         affinity=near,
         anti_affinity=apart,
@@ -420,8 +471,15 @@ def _raise(total: Amounts, least: Amounts) -> None:
         total[name] = max(total.get(name, 0), amount)
 
 
-def _nonzero(spec: Object) -> tuple[int, int]:
-    requests = requests_of(spec, DEFAULT_REQUESTS)
+def _largest(sizes: Iterable[Amounts]) -> Amounts:
+    largest: Amounts = {}
+    for size in sizes:
+        _raise(largest, size)
+    return largest
+
+
+def _nonzero(sizes: Iterable[Object]) -> tuple[int, int]:
+    requests = _largest(requests_of(size, DEFAULT_REQUESTS) for size in sizes)
     return requests.get(CPU, 0), requests.get(MEMORY, 0)
 
 

@@ -15,7 +15,7 @@ from kaa.api.objects import Object, is_being_deleted, labels_of, name_of, namesp
 from kaa.client.informer import Change
 from kaa.scheduler.cluster_events import ClusterEvent, Event
 from kaa.scheduler.permits import Permits
-from kaa.scheduler.pod_info import Key, PodInfo, pod_info
+from kaa.scheduler.pod_info import Key, PodInfo, container_sizes, pod_info
 from kaa.scheduler.queue import SchedulingQueue
 from kaa.scheduler.snapshot import Snapshot
 
@@ -208,7 +208,10 @@ def needs_try(old: Object | None, pod: Object) -> bool:
 def counts_differently(old: Object, pod: Object) -> bool:
     """A bound pod: by its labels, its requests (which can be resized), or because it goes."""
     return (
-        labels_of(old) != labels_of(pod) or old["spec"] != pod["spec"] or is_being_deleted(old) != is_being_deleted(pod)
+        labels_of(old) != labels_of(pod)
+        or old["spec"] != pod["spec"]
+        or container_sizes(old) != container_sizes(pod)
+        or is_being_deleted(old) != is_being_deleted(pod)
     )
 
 

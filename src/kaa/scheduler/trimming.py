@@ -4,7 +4,7 @@ There may be 150,000 of them. Pods without a node are kept whole: extenders and 
 """
 
 from kaa.api.objects import Object
-from kaa.scheduler.pod_info import SHAPE_FIELDS, decisive_volumes
+from kaa.scheduler.pod_info import RESIZE_PENDING, SHAPE_FIELDS, decisive_volumes, resized_specs
 
 METADATA = (
     *("name", "namespace", "uid", "resourceVersion", "creationTimestamp", "deletionTimestamp"),
@@ -12,6 +12,7 @@ METADATA = (
 )
 SPEC = (*SHAPE_FIELDS, "nodeName", "schedulingGates")
 STATUS = ("phase", "startTime", "nominatedNodeName")
+CONTAINER_STATUS = ("name", "allocatedResources", "resources")
 CONTAINER = ("name", "image", "resources", "ports", "restartPolicy")
 
 
@@ -31,8 +32,20 @@ def trimmed(pod: Object) -> Object:
         "kind": pod["kind"],
         "metadata": _only(pod["metadata"], METADATA),
         "spec": kept,
-        "status": _only(pod.get("status") or {}, STATUS),
+        "status": _status(pod),
     }
+
+
+def _status(pod: Object) -> Object:
+    """With the containers' sizes only while they are not what the spec says."""
+    status = pod.get("status") or {}
+    kept = _only(status, STATUS)
+    if resized_specs(pod):
+        for field in ("containerStatuses", "initContainerStatuses"):
+            if field in status:
+                kept[field] = [_only(container, CONTAINER_STATUS) for container in status[field]]
+        kept["conditions"] = [c for c in status.get("conditions") or () if c.get("type") == RESIZE_PENDING]
+    return kept
 
 
 def _only(obj: Object, fields: tuple[str, ...]) -> Object:

@@ -4,7 +4,9 @@ import pytest
 from tests.unit.scheduler.make import decision, feasible, node, pod, snapshot_of
 
 from kaa.scheduler.decision import Placed, Unschedulable
+from kaa.scheduler.pod_info import pod_info
 from kaa.scheduler.snapshot import Snapshot
+from kaa.scheduler.trimming import trimmed
 
 ZONES = [
     node("a1", labels={"zone": "a", "cores": "8"}),
@@ -258,7 +260,7 @@ class Nodes:
     [
         ({"hostNetwork": True, "hostUsers": False}, "UserNamespacesHostNetworkSupport"),
         (
-            {"initContainers": [{"restartPolicyRules": [{"action": "RestartAllContainers"}]}]},
+            {"initContainers": [{"name": "first", "restartPolicyRules": [{"action": "RestartAllContainers"}]}]},
             "RestartAllContainersOnContainerExits",
         ),
     ],
@@ -274,3 +276,31 @@ def test_features_that_nodes_declare(spec, feature):
     snapshot.set_node(node("able"))
     snapshot.set_node(node("unable", status={"declaredFeatures": [feature]}))
     assert feasible(pod("p", **spec), snapshot) == {"unable"}
+
+
+@pytest.mark.parametrize(
+    ("spec_cpu", "allocated", "actual", "reason", "counted"),
+    [
+        ("1", "1", "1", None, 1000),
+        ("2", "1", "1", "Deferred", 2000),  # wanted, and not yet to be had: the room is kept
+        ("2", "1", "1", "Infeasible", 1000),  # never to be had there
+        ("1", "2", "2", None, 2000),  # given back, but not yet
+        ("1", "1", "2", None, 2000),
+    ],
+)
+def test_a_pod_that_is_being_resized_counts_at_its_largest(spec_cpu, allocated, actual, reason, counted):
+    """Nothing is promised to others before the kubelet has let go of it."""
+    requests = {"requests": {"cpu": spec_cpu}}
+    container = {"name": "main", "image": "example/app:1", "resources": requests}
+    status = {"name": "main", "allocatedResources": {"cpu": allocated}, "resources": {"requests": {"cpu": actual}}}
+    conditions = [{"type": "PodResizePending", "status": "True", "reason": reason}] if reason else []
+    running = {
+        "kind": "Pod",
+        "apiVersion": "v1",
+        "metadata": {"name": "p", "namespace": "default", "uid": "p"},
+        "spec": {"containers": [container], "nodeName": "n"},
+        "status": {"containerStatuses": [status], "conditions": conditions},
+    }
+    for found in (pod_info(running), pod_info(trimmed(running))):
+        assert found.requests["cpu"] == counted
+        assert found.nonzero[0] == counted

@@ -4,8 +4,8 @@ from typing import Any
 
 from tests.integration.controlled import Cluster, running, virtual
 
+from kaa.api.volume_binding import LOCAL_PATH
 from kaa.cluster.addons import STORAGE_CLASS
-from kaa.controllers.local_path import PROVISIONER
 
 SELECTED_NODE = "volume.kubernetes.io/selected-node"
 
@@ -106,7 +106,7 @@ async def test_the_default_class_provisions_late_and_reclaims() -> None:
 
         await cluster.until(bound, "the claim is bound")
         (pv,) = (await cluster.client.list("PersistentVolume")).items
-        assert pv["metadata"]["annotations"]["pv.kubernetes.io/provisioned-by"] == PROVISIONER
+        assert pv["metadata"]["annotations"]["pv.kubernetes.io/provisioned-by"] == LOCAL_PATH
         assert directories.there == {("n1", pv["metadata"]["name"])}
         await cluster.client.delete("PersistentVolumeClaim", "data", "default")
 

@@ -32,6 +32,9 @@ BETA_STORAGE_PROVISIONER = "volume.beta.kubernetes.io/storage-provisioner"
 BETA_CLASS = "volume.beta.kubernetes.io/storage-class"
 IS_DEFAULT = ("storageclass.kubernetes.io/is-default-class", "storageclass.beta.kubernetes.io/is-default-class")
 
+LOCAL_PATH = "kaa.dev/local-path"
+"""The provisioner of ours: directories of the nodes."""
+
 YES = "yes"
 
 

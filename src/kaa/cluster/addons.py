@@ -3,11 +3,10 @@ of storage, which gives a claim a directory of its pod's node (`standard`, as ki
 
 from kaa.api.errors import APIError
 from kaa.api.objects import Object, name_of, namespace_of
-from kaa.api.volume_binding import IS_DEFAULT
+from kaa.api.volume_binding import IS_DEFAULT, LOCAL_PATH
 from kaa.client.rest import Client
 from kaa.cluster.simulated_access import simulated_node_objects
 from kaa.cluster.spec import ClusterSpec
-from kaa.controllers.local_path import PROVISIONER
 
 DNS_PORTS = ({"name": "dns", "port": 53, "protocol": "UDP"}, {"name": "dns-tcp", "port": 53, "protocol": "TCP"})
 
@@ -15,7 +14,7 @@ STORAGE_CLASS: Object = {
     "apiVersion": "storage.k8s.io/v1",
     "kind": "StorageClass",
     "metadata": {"name": "standard", "annotations": {IS_DEFAULT[0]: "true"}},
-    "provisioner": PROVISIONER,
+    "provisioner": LOCAL_PATH,
     "reclaimPolicy": "Delete",
     "volumeBindingMode": "WaitForFirstConsumer",
 }

@@ -57,7 +57,7 @@ class Options:
     sign_token: service_account_token.Sign | None = None  # for tokens in Secrets
     authority: certificate_signing.Authority | None = None  # signs certificate requests
     metrics: MetricsSource | None = None  # what autoscaling goes by; None: the cluster's metrics APIs
-    local_volumes: local_path.DirectoryOf | None = None  # where each node keeps volumes of class PROVISIONER
+    local_volumes: local_path.DirectoryOf | None = None  # where each node keeps volumes of LOCAL_PATH's
     local_directories: Directories | None = None  # makes and removes them; None: nodes that only pretend
     cluster_cidr: str = ""
     node_grace_seconds: float = node_lifecycle.GRACE_SECONDS

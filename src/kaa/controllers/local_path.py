@@ -23,6 +23,7 @@ from kaa.api.objects import (
 )
 from kaa.api.volume_binding import (
     BIND_COMPLETED,
+    LOCAL_PATH,
     PROVISIONED_BY,
     SELECTED_NODE,
     STORAGE_PROVISIONER,
@@ -32,8 +33,7 @@ from kaa.api.volume_binding import (
 from kaa.controllers.actions import Create, Delete, RecordEvent, Update
 from kaa.controllers.controller import Actions, Controller, View
 
-PROVISIONER = "kaa/local-path"
-DIRECTORY_FINALIZER = "kaa/local-directory"
+DIRECTORY_FINALIZER = "kaa.dev/local-directory"
 HOSTNAME = "kubernetes.io/hostname"
 
 ALREADY_EXISTS = frozenset({"AlreadyExists"})
@@ -48,7 +48,7 @@ def controller(directory_of: DirectoryOf, *, has_directories: bool = True) -> Co
 
     def reconcile(claim: Object, view: View, now: datetime) -> Actions:
         annotations = annotations_of(claim)
-        if annotations.get(STORAGE_PROVISIONER) != PROVISIONER or BIND_COMPLETED in annotations:
+        if annotations.get(STORAGE_PROVISIONER) != LOCAL_PATH or BIND_COMPLETED in annotations:
             return
         name = volume_name(claim)
         if is_being_deleted(claim) or claim["spec"].get("volumeName") or view.get("PersistentVolume", name) is not None:
@@ -117,7 +117,7 @@ def build_volume(claim: Object, storage_class: Object, node: Object, directory: 
         "kind": "PersistentVolume",
         "metadata": {
             "name": volume_name(claim),
-            "annotations": {PROVISIONED_BY: PROVISIONER, SELECTED_NODE: name_of(node)},
+            "annotations": {PROVISIONED_BY: LOCAL_PATH, SELECTED_NODE: name_of(node)},
         },
         "spec": {
             "capacity": {"storage": claim["spec"]["resources"]["requests"]["storage"]},
@@ -139,7 +139,7 @@ def build_volume(claim: Object, storage_class: Object, node: Object, directory: 
 
 
 def is_ours(volume: Object) -> bool:
-    return annotations_of(volume).get(PROVISIONED_BY) == PROVISIONER
+    return annotations_of(volume).get(PROVISIONED_BY) == LOCAL_PATH
 
 
 def reclaim(volume: Object, view: View, now: datetime) -> Actions:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from kaa.client.rest import Client
+from kaa.cluster.addons import STORAGE_CLASS
 from kaa.cluster.simulation.component import Component, user_named
 from kaa.cluster.simulation.credentials import Credentials
 from kaa.cluster.simulation.images import Images
@@ -28,6 +29,9 @@ ADDRESS, PORT = "127.0.0.1", 6443
 
 CLUSTER_CIDR = "10.0.0.0/8"
 """Pods' addresses: room for 65,536 nodes of 256 each. No packet is ever sent to one."""
+
+VOLUMES = "/var/lib/kaa/volumes"
+"""Of the default storage class, in the files of a simulated node, which go with it."""
 
 
 def security_of(credentials: Credentials, kubelets: Kubelets | None = None) -> SecureBy:
@@ -65,11 +69,12 @@ def controller_manager(options: "Options | None", credentials: Credentials, iden
             sign_token=chosen.sign_token or sign_with(lambda: credentials.token_key),
             authority=chosen.authority or authority,
             cluster_cidr=chosen.cluster_cidr or CLUSTER_CIDR,
+            local_volumes=chosen.local_volumes or (lambda node: VOLUMES),
         )
         await run_controller_manager(client, clock, options=complete, identity=identity)
 
     name = f"kube-controller-manager/{identity}" if identity else "kube-controller-manager"
-    return Component(name, user_named("system:kube-controller-manager"), run)
+    return Component(name, user_named("system:kube-controller-manager"), run, addons=(STORAGE_CLASS,))
 
 
 def scheduler(started: "Callable[[Scheduler], None]") -> Component:

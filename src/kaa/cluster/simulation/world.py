@@ -9,6 +9,8 @@ import logging
 from collections.abc import Iterable
 from random import Random
 
+from kaa.api.errors import APIError
+from kaa.api.objects import Object
 from kaa.client.rest import Client
 from kaa.cluster.simulation.component import Component, user_named
 from kaa.cluster.simulation.component_clock import ComponentClock
@@ -55,6 +57,7 @@ class World:
         self.client = Client(InProcessTransport(self.server.handle, ADMIN), self.server.catalog)
         self.links: dict[str, Link] = {}
         self.clocks: dict[str, ComponentClock] = {}
+        self._is_new = contents is EMPTY
         self._latency = latency
         self._components: dict[str, Component] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -66,6 +69,8 @@ class World:
         await self.server.start()
         for component in components:
             self.add(component)
+        if self._is_new:  # a fork has what there was, and not what had been deleted
+            await self._make(obj for component in self._components.values() for obj in component.addons)
         self._runs = True
         for name in self._components:
             self._begin(name, BEGIN_SECONDS)
@@ -89,6 +94,14 @@ class World:
         self.clocks[name] = ComponentClock(self.clock, self.seed, name)
         if self._runs:
             self.restart(name)
+
+    async def _make(self, addons: Iterable[Object]) -> None:
+        for obj in addons:
+            try:
+                await self.client.create(obj)
+            except APIError as error:
+                if error.reason != "AlreadyExists":  # another component has brought it
+                    raise
 
     async def crash(self, name: str) -> None:
         """Ends a component at once, as `kill -9` does: nothing that it holds is written."""

@@ -56,6 +56,10 @@ def any_change(old: Object | None, new: Object | None) -> bool:
     return True
 
 
+def every_object(obj: Object) -> bool:
+    return True
+
+
 def deletion(old: Object | None, new: Object | None) -> bool:
     return new is None
 
@@ -94,6 +98,8 @@ class Controller:
     indexes: tuple[Index, ...] = ()
     field_selectors: Mapping[str, str] = field(default_factory=dict)
     """By kind: all that this row, and every other row, sees of it. Saves a cache of what nobody reads."""
+    concerns: Callable[[Object], bool] = every_object
+    """Whether an object of `kind` can be of any interest: what a change is neither before nor after starts nothing."""
     gone: Gone | None = None
     workers: int = 5
     resync_seconds: float = 0.0  # reconcile each object at least so often; 0: only on changes

@@ -57,9 +57,14 @@ def pods_with_claim(claim: Object, view: View) -> Iterator[Key]:
         yield key_of(pod)
 
 
+def has_ephemeral_volume(pod: Object) -> bool:
+    return any(volume.get("ephemeral") is not None for volume in pod["spec"].get("volumes") or ())
+
+
 CONTROLLER = Controller(
     name="ephemeral-volume",
     kind="Pod",
+    concerns=has_ephemeral_volume,
     watches=(Watch("PersistentVolumeClaim", pods_with_claim, when=deletion),),
     indexes=(pods_by_claim(),),
     reconcile=reconcile,

@@ -26,4 +26,8 @@ def end_of(job: Object) -> datetime | None:
     return None
 
 
-CONTROLLER = Controller(name="ttl-after-finished", kind="Job", reconcile=reconcile)
+def has_ttl(job: Object) -> bool:
+    return "ttlSecondsAfterFinished" in job["spec"]
+
+
+CONTROLLER = Controller(name="ttl-after-finished", kind="Job", reconcile=reconcile, concerns=has_ttl)

@@ -13,14 +13,14 @@ import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
-
-import aiohttp
-from aiohttp.client_proto import ResponseHandler
+from typing import TYPE_CHECKING, Protocol
 
 from kaa.api.errors import APIError, bad_request, not_found
 from kaa.api.objects import Object
 from kaa.server.chain import Reader
+
+if TYPE_CHECKING:  # aiohttp takes as long to load as half of the server; many servers in tests call no backend
+    import aiohttp
 
 DIAL_SECONDS = 30.0
 KUBELET_PORT = 10250
@@ -97,8 +97,10 @@ class Backends:
 
     async def request(
         self, method: str, target: Target, path: str, headers: Mapping[str, str], body: bytes = b""
-    ) -> aiohttp.ClientResponse:
+    ) -> "aiohttp.ClientResponse":
         """One HTTP request; the answer's body is read by the caller, who closes it. Raises APIError."""
+        from kaa.server.backend_http import Failed
+
         try:
             return await self._http(target).request(
                 method,
@@ -108,16 +110,18 @@ class Backends:
                 ssl=target.tls if target.tls is not None else True,
                 allow_redirects=False,
             )
-        except (aiohttp.ClientError, OSError) as error:
+        except (Failed, OSError) as error:
             raise unreachable(target, error) from None
 
-    def _http(self, target: Target) -> aiohttp.ClientSession:
+    def _http(self, target: Target) -> "aiohttp.ClientSession":
+        from kaa.server.backend_http import inside_session, outside_session
+
         if target.is_inside and self._kubelets is not None:
             if self._inside is None:
-                self._inside = _session(_InsideConnector(self._kubelets))
+                self._inside = inside_session(self._kubelets)
             return self._inside
         if self._session is None:
-            self._session = _session(aiohttp.TCPConnector(limit=0, force_close=True))
+            self._session = outside_session()
         return self._session
 
     async def close(self) -> None:
@@ -125,33 +129,6 @@ class Backends:
             if session is not None:
                 await session.close()
         self._session = self._inside = None
-
-
-def _session(connector: aiohttp.BaseConnector) -> aiohttp.ClientSession:
-    # No limit on the whole: a log is followed for days. No connection is kept for another request.
-    return aiohttp.ClientSession(
-        connector=connector,
-        timeout=aiohttp.ClientTimeout(total=None, sock_connect=DIAL_SECONDS),
-        auto_decompress=False,
-        read_bufsize=BUFFER_BYTES,
-        skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
-        cookie_jar=aiohttp.DummyCookieJar(),
-    )
-
-
-class _InsideConnector(aiohttp.BaseConnector):
-    """As aiohttp's own connectors are made: a URL's host is the node whose kubelet is asked."""
-
-    def __init__(self, kubelets: Kubelets) -> None:
-        super().__init__(limit=0, force_close=True)
-        self._kubelets = kubelets
-
-    async def _create_connection(
-        self, req: aiohttp.ClientRequest, traces: object, timeout: aiohttp.ClientTimeout
-    ) -> ResponseHandler:
-        end = await self._kubelets.connect(req.url.host or "")
-        _, protocol = await self._loop.create_unix_connection(self._factory, sock=end)
-        return protocol
 
 
 def preferred_address(addresses: list[Object]) -> str:

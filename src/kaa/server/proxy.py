@@ -22,7 +22,6 @@ from kaa.server.backends import Backends, Target, insecure_context
 from kaa.server.chain import Handler, Reader
 from kaa.server.proxy_links import RewrittenPage, prefixed
 from kaa.server.request import Attributes, Request, Response
-from kaa.server.streaming import Body
 from kaa.server.upgrade import forwarded_headers, is_upgrade, pass_through
 
 HOP_BY_HOP = ("connection", "keep-alive", "proxy-authenticate", "te", "trailer", "transfer-encoding", "upgrade")
@@ -84,6 +83,8 @@ class Proxy:
         own_hosts = (f"{target.host}:{target.port}", target.host, request.headers.get("host", ""))
         if "location" in kept:
             kept["location"] = prefixed(kept["location"], prefix, own_hosts)
+        from kaa.server.backend_http import Body
+
         body = Body(answer)
         chunks = RewrittenPage(body, prefix, own_hosts) if content_type.startswith("text/html") else body
         return Response(answer.status, content_type=content_type, headers=kept, chunks=chunks)

@@ -8,10 +8,9 @@ The server only finds the kubelet and translates the path: what flows is the kub
     pods/x/portforward?ports=80                 any  /portForward/<ns>/x?port=80
 """
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode
-
-import aiohttp
 
 from kaa.api.errors import APIError, FieldError, bad_request, invalid, not_found
 from kaa.api.objects import Object, name_of
@@ -21,6 +20,9 @@ from kaa.server.chain import Handler, Reader
 from kaa.server.request import Attributes, Request, Response
 from kaa.server.request_info import parse_int64
 from kaa.server.upgrade import is_upgrade, pass_through
+
+if TYPE_CHECKING:
+    import aiohttp
 
 TRUE = ("", "1", "t", "T", "true", "TRUE", "True")
 
@@ -53,6 +55,8 @@ class PodStreaming:
         if not pod["spec"].get("nodeName"):
             return Response(200, b"", "text/plain")
         path = _path("containerLogs", attributes, container, query=query)
+        from kaa.server.backend_http import Body
+
         answer = await self._backends.request("GET", self._kubelet(pod), path, {})
         if answer.status >= 300:
             raise await _log_error(answer, attributes)
@@ -149,7 +153,7 @@ def _path(verb: str, attributes: Attributes, *more: str, query: list[tuple[str, 
     return f"{path}?{urlencode(query)}" if query else path
 
 
-async def _log_error(answer: aiohttp.ClientResponse, attributes: Attributes) -> APIError:
+async def _log_error(answer: "aiohttp.ClientResponse", attributes: Attributes) -> APIError:
     """What the kubelet says against it, in the API's form."""
     async with answer:
         text = (await answer.content.read(BUFFER_BYTES)).decode(errors="replace").strip()
@@ -158,26 +162,3 @@ async def _log_error(answer: aiohttp.ClientResponse, attributes: Attributes) -> 
     if reason == "InternalError":
         text = f"Internal error occurred: {text}"
     return APIError(reason, text, name=attributes.name, kind="pods")
-
-
-class Body:
-    """A backend's answer as chunks. Closed when it is at its end or when nobody reads it any more."""
-
-    def __init__(self, answer: aiohttp.ClientResponse) -> None:
-        self._answer = answer
-
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        return self
-
-    async def __anext__(self) -> bytes:
-        try:
-            chunk = await self._answer.content.readany()
-        except aiohttp.ClientError:
-            chunk = b""  # the backend broke off; so does the answer, whose length nobody was told
-        if not chunk:
-            await self.aclose()
-            raise StopAsyncIteration
-        return chunk
-
-    async def aclose(self) -> None:
-        self._answer.close()

@@ -17,7 +17,6 @@ from kaa.api.objects import (
     namespace_of,
     owner_reference,
     owner_references,
-    uid_of,
 )
 from kaa.controllers.actions import Announcement, Create, Update
 from kaa.controllers.controller import Actions, View
@@ -138,8 +137,7 @@ def owners_for(claim: Object, stateful_set: Object, owner: Object | None) -> lis
     others = [ref for ref in owner_references(claim) if not _is_ours(ref, stateful_set)]
     if owner is None or any(ref.get("controller") for ref in others):
         return others
-    known = next((ref for ref in owner_references(claim) if ref["uid"] == uid_of(owner)), None)
-    return [*others, known or owner_reference(owner)]
+    return [*others, owner_reference(owner)]
 
 
 def _is_ours(reference: Object, stateful_set: Object) -> bool:

@@ -155,3 +155,18 @@ def test_import_kaa_is_cheap() -> None:
     program = "import sys, kaa, kaa.pytest_plugin; print(kaa.__version__, [m for m in sys.modules if 'kaa.' in m])"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.split(maxsplit=1)[1].strip() == "['kaa.pytest_plugin']"
+
+
+API_ALONE = """
+import sys
+from kaa import Cluster
+with Cluster(nodes=0, controllers=False, scheduler=False) as c:
+    c.list("pods")
+    print(sorted({"aiohttp", "grpclib", "numpy", "kaa.kubelet.loop", "kaa.scheduler.loop"} & sys.modules.keys()))
+"""
+
+
+def test_an_api_alone_loads_no_more_than_that() -> None:
+    """What takes long to load is loaded by the component that needs it: the first answer does not wait for it."""
+    done = subprocess.run([sys.executable, "-c", API_ALONE], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

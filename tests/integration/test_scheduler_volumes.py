@@ -4,6 +4,8 @@ from typing import Any
 
 from tests.integration.controlled import Cluster, running, virtual
 
+from kaa.scheduler.loop import BINDINGS_AT_ONCE
+
 ZONE = "topology.kubernetes.io/zone"
 
 
@@ -107,6 +109,26 @@ async def test_a_pod_without_a_volume_says_so_and_goes_when_there_is_one() -> No
             return await node_of(cluster, "one") == "a"
 
         await cluster.until(placed, "the pod is on the node", seconds=15)
+
+
+@virtual
+async def test_pods_that_wait_for_their_volumes_hold_nobody_up() -> None:
+    """More of them than there may be writes under way; a provisioner may take minutes."""
+    async with running(grace=1e6) as cluster:
+        await cluster.add_node("a", cpu="100")
+        await cluster.client.create(storage_class("made", "example.com/maker"))
+        for number in range(BINDINGS_AT_ONCE + 1):
+            await cluster.client.create(claim(f"slow-{number}", "made"))
+            await cluster.client.create(pod(f"slow-{number}", f"slow-{number}"))
+        await cluster.clock.sleep(10)
+        plain = pod("plain", "none")
+        del plain["spec"]["volumes"]
+        await cluster.client.create(plain)
+
+        async def placed() -> bool:
+            return await node_of(cluster, "plain") == "a"
+
+        await cluster.until(placed, "a pod without volumes is on the node", seconds=10)
 
 
 @virtual

@@ -82,6 +82,8 @@ class Context:
     view: View
     recorder: EventRecorder
     permits: "Permits"
+    uncounted: Callable[[Awaitable[None]], Awaitable[None]]
+    """For what a plugin waits for in `pre_bind`: meanwhile the pod takes no place among the writes under way."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,7 +78,7 @@ class Scheduler:
         self._informers.informer("Pod", trim=trimmed)
         self._recorder = EventRecorder(client, clock, COMPONENT)
         self._permits = Permits()
-        self._context = Context(client, clock, self._informers.view, self._recorder, self._permits)
+        self._context = Context(client, clock, self._informers.view, self._recorder, self._permits, self._uncounted)
         self.snapshot = Snapshot(self._informers.view)
         hints = {plugin.name: plugin.helped_by for profile in profiles for plugin in profile.plugins}
         self.queue = SchedulingQueue(clock, hints, gate=self._gate, backoff=backoff)

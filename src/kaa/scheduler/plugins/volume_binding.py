@@ -177,10 +177,14 @@ def pre_bind_within(timeout_seconds: float) -> Any:
         clock = placement.context.clock
         deadline = clock.monotonic() + timeout_seconds
         written = [await write(promise, placement) for promise in promises]
-        while not is_done(written, placement):
-            if clock.monotonic() >= deadline:
-                raise failed("context deadline exceeded")
-            await clock.sleep(POLL_SECONDS)
+
+        async def done() -> None:
+            while not is_done(written, placement):
+                if clock.monotonic() >= deadline:
+                    raise failed("context deadline exceeded")
+                await clock.sleep(POLL_SECONDS)
+
+        await placement.context.uncounted(done())
 
     return pre_bind
 

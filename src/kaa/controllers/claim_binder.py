@@ -36,12 +36,14 @@ from kaa.controllers.actions import RecordEvent, Update, UpdateStatus
 from kaa.controllers.controller import Actions, Controller, Index, Key, View, Watch, key_of, presence
 from kaa.controllers.pods import is_terminal
 from kaa.controllers.protection import POD_CLAIMS, claims_of, pods_by_claim
+from kaa.controllers.volume_binder import CLAIM, volumes_by_claim
 
 IN_TREE = "kubernetes.io/"
 """Provisioners of that prefix were part of Kubernetes: nobody outside makes their volumes."""
 
 UNBOUND = "unbound"
 NAMED_VOLUME = "volumeName"
+FREE = "free"
 
 NO_VOLUME = "no persistent volumes available for this claim and no storage class is set"
 LOST_REFERENCE = "Bound claim has lost reference to PersistentVolume. Data on the volume is lost!"
@@ -93,7 +95,7 @@ def bind_to_named(claim: Object, view: View, now: datetime) -> Actions:
 def find_volume(claim: Object, view: View, now: datetime) -> Actions:
     storage_class = view.get("StorageClass", class_of(claim)) if class_of(claim) else None
     waits = waits_for_consumer(storage_class)
-    volume = best_match(claim, view.list("PersistentVolume"), only_reserved=waits)
+    volume = best_match(claim, candidates(claim, view), only_reserved=waits)
     if volume is not None:
         yield from bind(claim, volume, now)
     elif not has_class(claim) and (default := default_storage_class(view.list("StorageClass"))) is not None:
@@ -108,6 +110,12 @@ def find_volume(claim: Object, view: View, now: datetime) -> Actions:
     else:
         yield RecordEvent(claim, "Normal", "FailedBinding", NO_VOLUME)
         yield from stay_pending(claim)
+
+
+def candidates(claim: Object, view: View) -> list[Object]:
+    """Of thousands of volumes most are somebody's, or of other classes."""
+    reserved = view.by_index("PersistentVolume", CLAIM, f"{namespace_of(claim)}/{name_of(claim)}")
+    return [*reserved, *view.by_index("PersistentVolume", FREE, class_of(claim))]
 
 
 def bind(claim: Object, volume: Object, now: datetime) -> Actions:
@@ -179,6 +187,11 @@ def _unbound(claim: Object) -> Iterator[str]:
         yield class_of(claim)
 
 
+def _free(volume: Object) -> Iterator[str]:
+    if volume["spec"].get("claimRef") is None:
+        yield class_of(volume)
+
+
 def _named_volume(claim: Object) -> Iterator[str]:
     if name := claim["spec"].get("volumeName"):
         yield name
@@ -208,6 +221,8 @@ CONTROLLER = Controller(
     ),
     indexes=(
         pods_by_claim(),
+        volumes_by_claim(),
+        Index("PersistentVolume", FREE, _free),
         Index("PersistentVolumeClaim", UNBOUND, _unbound),
         Index("PersistentVolumeClaim", NAMED_VOLUME, _named_volume),
     ),

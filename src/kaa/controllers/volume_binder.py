@@ -95,15 +95,20 @@ def volumes_of_claim(claim: Object, view: View) -> Iterator[Key]:
         yield key_of(volume)
 
 
-def _claim(volume: Object) -> Iterator[str]:
-    if (key := claim_key(volume)) is not None:
-        yield "/".join(key)
+def volumes_by_claim() -> Index:
+    """Volumes by `namespace/name` of the claim that they are bound to, or reserved for."""
+
+    def keys(volume: Object) -> Iterator[str]:
+        if (key := claim_key(volume)) is not None:
+            yield "/".join(key)
+
+    return Index("PersistentVolume", CLAIM, keys)
 
 
 CONTROLLER = Controller(
     name="persistentvolume-binder",
     kind="PersistentVolume",
     watches=(Watch("PersistentVolumeClaim", volumes_of_claim),),
-    indexes=(Index("PersistentVolume", CLAIM, _claim),),
+    indexes=(volumes_by_claim(),),
     reconcile=reconcile,
 )

@@ -53,6 +53,8 @@ class Extender:
         managed = settings.get("managedResources") or ()
         self._managed = frozenset(resource["name"] for resource in managed)
         self.ignored_resources = [resource["name"] for resource in managed if resource.get("ignoredByScheduler")]
+        if settings.get("preemptVerb"):
+            log.warning("extender %s: it is not asked about preemption; preemptVerb has no effect", self.url)
         self.plugin = Plugin(
             name=f"Extender {self.url}",
             reject=self._reject if settings.get("filterVerb") else None,
@@ -63,6 +65,7 @@ class Extender:
             helped_by=helped_by(*ClusterEvent),
             reads=("Pod", "Node"),
             foreign=True,
+            limit_seconds=2 * self._timeout_seconds + 1.0,  # it is asked twice
         )
 
     def concerns(self, pod: PodInfo) -> bool:

@@ -19,7 +19,7 @@ from kaa.lib.clock import Clock
 from kaa.scheduler.cluster_events import ClusterEvent, Concern, Hint, always
 from kaa.scheduler.config import BadConfiguration
 from kaa.scheduler.derived import Rows, Scores
-from kaa.scheduler.framework import Placement, Plugin, Rejection
+from kaa.scheduler.framework import Context, Placement, Plugin, Rejection
 from kaa.scheduler.pod_info import PodInfo
 from kaa.scheduler.snapshot import Snapshot, View
 
@@ -65,11 +65,15 @@ class PluginFile:
             reserve=self._reserve,
             unreserve=self._unreserve,
             permit=self._permit,
+            unplaced=self._unplaced,
             pre_bind=self._pre_bind,
             bind=self._bind,
             helped_by=self._concerns,
             reads=self._row.reads,
+            optional=self._row.optional,
+            indexes=self._row.indexes,
             foreign=True,
+            limit_seconds=self._row.limit_seconds,
         )
 
     def refresh(self) -> News | None:
@@ -123,6 +127,10 @@ class PluginFile:
 
     def _permit(self, placement: Placement) -> float | None:
         return self._row.permit(placement) if self._row.permit is not None else None
+
+    def _unplaced(self, pod: PodInfo, context: Context) -> None:
+        if self._row.unplaced is not None:
+            self._row.unplaced(pod, context)
 
     def _pre_bind(self, placement: Placement) -> Awaitable[None]:
         return self._row.pre_bind(placement) if self._row.pre_bind is not None else _nothing()

@@ -9,7 +9,7 @@
             args: {scoringStrategy: {type: MostAllocated}}
 
 `percentageOfNodesToScore`, `parallelism` and what concerns profiling, leader election and the connection is accepted
-and has no effect: all nodes are looked at, in one pass.
+and has no effect: all nodes are looked at, in one pass. Extenders are not asked about preemption.
 """
 
 from collections.abc import Mapping, Sequence

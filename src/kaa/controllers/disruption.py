@@ -222,6 +222,12 @@ DISRUPTION = Controller(
     watches=(Watch("Pod", budgets_of), *(Watch(kind, budgets_in_namespace, when=size_changed) for kind in SIZED)),
     reconcile=reconcile,
 )
-STALE_DISRUPTION = Controller(name="stale-pod-disruption", kind="Pod", reconcile=forget_disruption)
+
+
+def is_target(pod: Object) -> bool:
+    return condition(pod.get("status", {}).get("conditions"), "DisruptionTarget") is not None
+
+
+STALE_DISRUPTION = Controller(name="stale-pod-disruption", kind="Pod", reconcile=forget_disruption, concerns=is_target)
 
 CONTROLLERS = (DISRUPTION, STALE_DISRUPTION)

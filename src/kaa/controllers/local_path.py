@@ -76,6 +76,7 @@ def controller(directory_of: DirectoryOf, *, has_directories: bool = True) -> Co
         kind="PersistentVolumeClaim",
         reads=("PersistentVolume", "StorageClass", "Node"),
         reconcile=reconcile,
+        concerns=lambda claim: annotations_of(claim).get(STORAGE_PROVISIONER) == LOCAL_PATH,
     )
 
 
@@ -148,4 +149,4 @@ def reclaim(volume: Object, view: View, now: datetime) -> Actions:
         yield Delete(volume)
 
 
-CONTROLLER = Controller(name="local-path-reclaimer", kind="PersistentVolume", reconcile=reclaim)
+CONTROLLER = Controller(name="local-path-reclaimer", kind="PersistentVolume", reconcile=reclaim, concerns=is_ours)

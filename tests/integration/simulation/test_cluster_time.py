@@ -219,7 +219,7 @@ def story(seed: int) -> str:
         c.settle()
         c.apply(deployment(replicas=4, image="example.com/app:2"))
         c.run_for(minutes=10)
-        return c.world.history.digest()
+        return c.digest()
 
 
 def test_one_seed_is_one_history() -> None:

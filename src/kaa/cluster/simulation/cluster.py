@@ -255,6 +255,9 @@ class Cluster:
     def history(self, kind: str = "", *, name: str = "", namespace: str = "") -> Iterator[Recorded]:
         return self._run(self._cluster.history(kind, name=name, namespace=namespace))
 
+    def digest(self) -> str:
+        return self._run(self._cluster.digest())
+
     def at(self, moment: int | datetime) -> Past:
         return self._run(self._cluster.at(moment))
 

@@ -346,6 +346,10 @@ class AsyncCluster:
         resource = self._resource(kind) if kind else None
         return self.world.history.changes(resource, namespace, name)
 
+    async def digest(self) -> str:
+        """A hash of every change so far, with its time: equal digests are equal histories, byte by byte."""
+        return self.world.history.digest()
+
     async def at(self, moment: int | datetime) -> Past:
         """The cluster as it was after a revision or at a time: `get` and `list`, as then."""
         return self.world.history.at(moment, self.client.catalog)

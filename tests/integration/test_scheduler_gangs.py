@@ -1,8 +1,12 @@
 """Gangs: all of a group's pods get nodes, or none holds one."""
 
+from dataclasses import replace
 from typing import Any
 
 from tests.integration.controlled import Cluster, running, virtual
+
+from kaa.scheduler.loop import is_served
+from kaa.scheduler.plugins.gang_scheduling import GROUP
 
 
 def group(name: str, count: int) -> dict[str, Any]:
@@ -117,3 +121,12 @@ async def test_gangs_that_fit_neither_way_do_not_keep_the_scheduler_busy() -> No
             return await placed(cluster, "alone") == 1
 
         await cluster.until(alone_placed, "a pod of no gang has its turn", seconds=30)
+
+
+@virtual
+async def test_a_server_without_pod_groups_is_not_waited_for() -> None:
+    """Upstream's serves them only when told to."""
+    async with running() as cluster:
+        served = cluster.client.resource(GROUP)
+        assert await is_served(cluster.client, cluster.clock, served)
+        assert not await is_served(cluster.client, cluster.clock, replace(served, version="v9"))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from kaa.api.errors import APIError
 from kaa.api.objects import Object, uid_of
+from kaa.api.resource import Resource
 from kaa.client.events import EventRecorder
 from kaa.client.leader import LeaderElector
 from kaa.client.rest import Client
@@ -291,7 +292,7 @@ class Scheduler:
             self._informers.observe(answer)
 
 
-async def is_served(client: Client, clock: Clock, kind: str) -> bool:
+async def is_served(client: Client, clock: Clock, kind: str | Resource) -> bool:
     """Whether the server has the kind and lets us list it. Waits for a server that does not answer."""
     unanswered = 0
     while True:

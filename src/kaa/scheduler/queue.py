@@ -3,9 +3,9 @@
 A waiting pod is in one of three places. *Active*: to be tried now, highest priority first, then longest waiting.
 *Backing off*: failed, and to be tried after 1 s, 2 s, 4 s ... 10 s. *Unschedulable*: no node takes it; it stays until
 something happens that could help (`moved`), or for UNSCHEDULABLE_SECONDS, for events that nobody thought of. Such a
-pod still serves its back-off from its last try, but only while there is something else to do: it never waits for a
-scheduler that is idle. A *gated* pod is unschedulable by the word of one plugin, without having been tried; it stays
-until that plugin lets it through.
+pod still serves its back-off from its last try, but only while there is something else to do (see `waiting.py`). A
+*gated* pod is unschedulable by the word of one plugin, without having been tried; it stays until that plugin lets it
+through.
 
 A pod that is being tried is in none of them. What happens meanwhile counts: events are kept while anything is tried.
 """
@@ -14,7 +14,6 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from sortedcontainers import SortedDict
@@ -23,6 +22,7 @@ from kaa.lib.backoff import Backoff
 from kaa.lib.clock import Clock
 from kaa.scheduler.cluster_events import Concern, Event, Hint, gives_up, gives_up_with
 from kaa.scheduler.pod_info import Key, PodInfo, PodShape
+from kaa.scheduler.waiting import Early, Waiting
 
 log = logging.getLogger(__name__)
 
@@ -37,24 +37,6 @@ UNSCHEDULABLE_SECONDS = 300.0
 
 MAX_EVENTS_KEPT = 1000
 """Events during tries. A pod whose try saw more is taken to be helped by one that is not kept."""
-
-
-@dataclass(slots=True, eq=False)
-class Waiting:
-    """One pod on its way. `order` says where it stands among the active ones."""
-
-    pod: PodInfo
-    number: int  # in the order of arrival; one that failed arrives anew
-    failures: int = 0
-    plugins: frozenset[str] = frozenset()  # that rejected it
-    gated: bool = False
-    ready_at: float = 0.0  # end of its back-off
-    taken_at: int = 0  # number of the last event before it was taken to be tried
-    timer: asyncio.TimerHandle | None = field(default=None, repr=False)
-
-    @property
-    def order(self) -> tuple[int, int]:
-        return -self.pod.priority, self.number
 
 
 def waits_for_others(pod: PodInfo, event: Event) -> bool:
@@ -82,7 +64,7 @@ class SchedulingQueue:
         self._gate = gate
         self._backoff = backoff
         self._active: SortedDict[tuple[int, int], Waiting] = SortedDict()
-        self._early: SortedDict[tuple[float, int], Waiting] = SortedDict()  # back off, but may be tried sooner
+        self._early = Early()
         self._waiting: dict[Key, Waiting] = {}  # in any of the three places
         self._unschedulable: dict[Key, Waiting] = {}
         self._helped: dict[Concern, dict[Key, Waiting]] = {}  # the unschedulable ones, by what can help them
@@ -139,10 +121,9 @@ class SchedulingQueue:
 
     def pop(self) -> PodInfo | None:
         """The same without waiting."""
-        queue = self._active or self._early
-        if not queue:
+        if not self._active and not self._early:
             return None
-        waiting: Waiting = queue.peekitem(0)[1]
+        waiting: Waiting = self._active.peekitem(0)[1] if self._active else self._early.first()
         self._take_out(waiting)
         if not self._trying:
             self._recent.clear()
@@ -154,6 +135,11 @@ class SchedulingQueue:
         """Still: not dropped since it was taken."""
         trying = self._trying.get(pod.key)
         return trying is not None and trying.pod.uid == pod.uid
+
+    def placed(self, pod: PodInfo) -> None:
+        """There is a node for it: those that are like it may have one, too."""
+        self._early.follow(pod.shape)
+        self._wakeup.set()
 
     def done(self, key: Key) -> None:
         """The pod has a node."""
@@ -234,7 +220,7 @@ class SchedulingQueue:
             return
         waiting.timer = self._clock.call_later(remaining, self._activate, waiting)
         if early and waiting.plugins:  # without, something did not work: that needs time
-            self._early[waiting.ready_at, waiting.number] = waiting
+            self._early.add(waiting)
             self._wakeup.set()
 
     def _set_aside(self, waiting: Waiting, *, gated: bool = False) -> None:
@@ -249,7 +235,7 @@ class SchedulingQueue:
 
     def _activate(self, waiting: Waiting) -> None:
         waiting.timer = None
-        self._early.pop((waiting.ready_at, waiting.number), None)
+        self._early.discard(waiting)
         self._active[waiting.order] = waiting
         self._wakeup.set()
 
@@ -264,7 +250,7 @@ class SchedulingQueue:
             waiting.timer.cancel()
             waiting.timer = None
         self._active.pop(waiting.order, None)
-        self._early.pop((waiting.ready_at, waiting.number), None)
+        self._early.discard(waiting)
         del self._waiting[key]
         if self._unschedulable.pop(key, None) is not None:
             waiting.gated = False

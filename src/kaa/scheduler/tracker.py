@@ -76,6 +76,7 @@ class Tracker:
         self._assumed[pod.key] = node_name
         pod = replace(pod, node_name=node_name, nominated_node_name="")
         self._snapshot.add_pod(pod, node_name)
+        self._queue.placed(pod)
         self._queue.moved(Event(ClusterEvent.POD_BOUND, pod=pod))
 
     def forget(self, pod: PodInfo, plugins: Collection[str], unreserve: Callable[[], None]) -> None:

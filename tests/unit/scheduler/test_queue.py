@@ -222,3 +222,30 @@ def test_a_pod_with_room_of_its_own_does_not_hurry():
         assert queue.pop() is not None
 
     play(scenario)
+
+
+def test_of_pods_that_are_alike_one_is_tried_early():
+    """A hundred that fit nowhere cost one try at an event; once one gets a node, the others follow, one by one."""
+
+    async def scenario(queue, clock):
+        for index in range(100):
+            queue.put(pod(f"p{index}"))
+            await queue.next()
+            queue.failed(("default", f"p{index}"), {"Fit"})
+        queue.moved(Event(ClusterEvent.POD_GONE))
+        scout = queue.pop()
+        assert scout is not None
+        assert queue.pop() is None
+        queue.failed(scout.key, {"Fit"})
+        assert queue.pop() is None
+        queue.moved(Event(ClusterEvent.POD_GONE))
+        scouts = set()
+        for _ in range(100):
+            tried = await queue.next()
+            scouts.add(tried.name)
+            queue.placed(tried)
+            queue.done(tried.key)
+        assert len(scouts) == 100
+        assert clock.monotonic() == 0
+
+    play(scenario)

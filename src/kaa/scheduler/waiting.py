@@ -1,0 +1,67 @@
+"""Pods that wait, and which of those that back off may be tried sooner because the scheduler has nothing else to do.
+
+Of pods that are alike only one is tried so, a *scout*: if it gets no node, neither would the others. If it gets one,
+the next of its kind follows. So a thousand pods that fit nowhere cost one try when something happens, not a thousand.
+"""
+
+import asyncio
+from dataclasses import dataclass, field
+
+from sortedcontainers import SortedDict
+
+from kaa.scheduler.pod_info import Key, PodInfo, PodShape
+
+
+@dataclass(slots=True, eq=False)
+class Waiting:
+    """One pod on its way. `order` says where it stands among the active ones."""
+
+    pod: PodInfo
+    number: int  # in the order of arrival; one that failed arrives anew
+    failures: int = 0
+    plugins: frozenset[str] = frozenset()  # that rejected it
+    gated: bool = False
+    ready_at: float = 0.0  # end of its back-off
+    taken_at: int = 0  # number of the last event before it was taken to be tried
+    timer: asyncio.TimerHandle | None = field(default=None, repr=False)
+
+    @property
+    def order(self) -> tuple[int, int]:
+        return -self.pod.priority, self.number
+
+
+class Early:
+    """Those that may be tried sooner. The scout whose back-off ends first is the next."""
+
+    def __init__(self) -> None:
+        self._kinds: dict[PodShape, dict[Key, Waiting]] = {}
+        self._scouts: SortedDict[tuple[float, int], Waiting] = SortedDict()
+        self._scout_of: dict[PodShape, Waiting] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._scouts)
+
+    def first(self) -> Waiting:
+        waiting: Waiting = self._scouts.peekitem(0)[1]
+        return waiting
+
+    def add(self, waiting: Waiting) -> None:
+        self._kinds.setdefault(waiting.pod.shape, {})[waiting.pod.key] = waiting
+        self.follow(waiting.pod.shape)
+
+    def discard(self, waiting: Waiting) -> None:
+        """Twice is once. Nobody follows it."""
+        shape = waiting.pod.shape
+        kind = self._kinds.get(shape, {})
+        if kind.pop(waiting.pod.key, None) is not None and not kind:
+            del self._kinds[shape]
+        if self._scout_of.get(shape) is waiting:
+            del self._scout_of[shape]
+            del self._scouts[waiting.ready_at, waiting.number]
+
+    def follow(self, shape: PodShape) -> None:
+        """One of the kind is the scout."""
+        kind = self._kinds.get(shape)
+        if kind and shape not in self._scout_of:
+            scout = self._scout_of[shape] = next(iter(kind.values()))
+            self._scouts[scout.ready_at, scout.number] = scout

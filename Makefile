@@ -32,8 +32,8 @@ check: $(VENV)/.dev ## formatting, lint, types and the rooms' import contracts
 e2e: $(VENV)/.dev packages ## only the tests with real containers (root)
 	pytest -m e2e
 
-crash: $(VENV)/.dev ## kill -9 of the API server amid 1,000 writes, 20 times a store
-	KAA_CRASHES=20 pytest tests/integration/test_crash.py
+crash: $(VENV)/.dev ## kill -9 of the API server amid 1,000 writes, 20 times a store, and of the scheduler amid bindings
+	KAA_CRASHES=20 pytest tests/integration/test_crash.py tests/integration/scheduler/test_killed.py
 
 explore: $(VENV)/.dev ## all scenarios under SEEDS (1000) seeds each, from FIRST (0) on
 	python -m kaa.cluster.simulation.exploration tests.integration.simulation.scenarios --processes 2 \

@@ -102,8 +102,12 @@ class SchedulingQueue:
     def update(self, pod: PodInfo) -> None:
         """Another state of a pod that waits or is tried, which is not worth a try by itself."""
         waiting = self._waiting.get(pod.key) or self._trying.get(pod.key)
-        if waiting is not None:
-            waiting.pod = pod
+        if waiting is None:
+            return
+        was_early = self._early.discard(waiting)
+        waiting.pod = pod
+        if was_early:
+            self._early.add(waiting)
 
     def drop(self, key: Key) -> None:
         """The pod is gone, or has a node. Twice is once."""

@@ -2,10 +2,12 @@
 
 Of pods that are alike only one is tried so, a *scout*: if it gets no node, neither would the others. If it gets one,
 the next of its kind follows. So a thousand pods that fit nowhere cost one try when something happens, not a thousand.
+A pod that has room kept for it is a kind of its own.
 """
 
 import asyncio
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from sortedcontainers import SortedDict
 
@@ -30,13 +32,20 @@ class Waiting:
         return -self.pod.priority, self.number
 
 
+Kind: TypeAlias = PodShape | Key
+
+
+def kind_of(pod: PodInfo) -> Kind:
+    return pod.key if pod.nominated_node_name else pod.shape
+
+
 class Early:
     """Those that may be tried sooner. The scout whose back-off ends first is the next."""
 
     def __init__(self) -> None:
-        self._kinds: dict[PodShape, dict[Key, Waiting]] = {}
+        self._kinds: dict[Kind, dict[Key, Waiting]] = {}
         self._scouts: SortedDict[tuple[float, int], Waiting] = SortedDict()
-        self._scout_of: dict[PodShape, Waiting] = {}
+        self._scout_of: dict[Kind, Waiting] = {}
 
     def __bool__(self) -> bool:
         return bool(self._scouts)
@@ -46,22 +55,26 @@ class Early:
         return waiting
 
     def add(self, waiting: Waiting) -> None:
-        self._kinds.setdefault(waiting.pod.shape, {})[waiting.pod.key] = waiting
-        self.follow(waiting.pod.shape)
+        kind = kind_of(waiting.pod)
+        self._kinds.setdefault(kind, {})[waiting.pod.key] = waiting
+        self.follow(kind)
 
-    def discard(self, waiting: Waiting) -> None:
-        """Twice is once. Nobody follows it."""
-        shape = waiting.pod.shape
-        kind = self._kinds.get(shape, {})
-        if kind.pop(waiting.pod.key, None) is not None and not kind:
-            del self._kinds[shape]
-        if self._scout_of.get(shape) is waiting:
-            del self._scout_of[shape]
+    def discard(self, waiting: Waiting) -> bool:
+        """Whether it was there. Nobody follows it."""
+        kind = kind_of(waiting.pod)
+        pods = self._kinds.get(kind, {})
+        if pods.pop(waiting.pod.key, None) is None:
+            return False
+        if not pods:
+            del self._kinds[kind]
+        if self._scout_of.get(kind) is waiting:
+            del self._scout_of[kind]
             del self._scouts[waiting.ready_at, waiting.number]
+        return True
 
-    def follow(self, shape: PodShape) -> None:
-        """One of the kind is the scout."""
-        kind = self._kinds.get(shape)
-        if kind and shape not in self._scout_of:
-            scout = self._scout_of[shape] = next(iter(kind.values()))
+    def follow(self, kind: Kind) -> None:
+        """One of them is the scout."""
+        pods = self._kinds.get(kind)
+        if pods and kind not in self._scout_of:
+            scout = self._scout_of[kind] = next(iter(pods.values()))
             self._scouts[scout.ready_at, scout.number] = scout

@@ -9,12 +9,13 @@
         await kaa_cluster.run_for(hours=24)
 
 On the wall clock an asynchronous test runs wherever its own plugin (pytest-asyncio, anyio) runs it. On a virtual clock
-it runs in the cluster's event loop, so that its own `asyncio.sleep` is on the same time.
+it runs in the cluster's event loop, so that its own `asyncio.sleep` is on the same time. A test that fails shows its
+cluster's last events.
 
 The plugin is loaded by every run of pytest wherever Kaa is installed, so all of Kaa is imported by the fixtures only.
 """
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from inspect import iscoroutinefunction, unwrap
 from typing import TYPE_CHECKING, Any
 
@@ -63,28 +64,48 @@ def kaa_cluster(request: pytest.FixtureRequest) -> "Iterator[Cluster | AsyncClus
     for marker in reversed(list(request.node.iter_markers("kaa"))):  # the closest one last: it wins
         arguments |= marker.kwargs
     with Cluster(**arguments) as cluster:
+        request.node.stash[CLUSTER] = cluster
         if not iscoroutinefunction(unwrap(request.function)):
             yield cluster
         elif cluster.settings.is_virtual:
-            request.node.stash[DRIVEN_BY] = cluster
             yield cluster.asynchronous
         else:
             yield cluster.bridge()
 
 
-DRIVEN_BY = pytest.StashKey["Cluster"]()
-"""The cluster in whose event loop an asynchronous test is to run."""
+CLUSTER = pytest.StashKey["Cluster"]()
+"""A test's own cluster."""
+
+EVENTS_SHOWN = 20
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
-    cluster = pyfuncitem.stash.get(DRIVEN_BY, None)
-    if cluster is None:
-        return None
+    """An asynchronous test on virtual time runs in its cluster's event loop."""
+    cluster = pyfuncitem.stash.get(CLUSTER, None)
     # Another plugin may have wrapped the test to run in its loop.
     test = unwrap(pyfuncitem.obj)
+    if cluster is None or not cluster.settings.is_virtual or not iscoroutinefunction(test):
+        return None
     cluster.run(test(**{name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames}))
     return True
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A test that fails shows what has happened in its cluster."""
+    report = yield
+    cluster = item.stash.get(CLUSTER, None)
+    if cluster is not None and report.when == "call" and report.failed:
+        from kaa.cluster.simulation.portrait import event_line
+
+        events = cluster.list("events")
+        events.sort(key=lambda event: int(event["metadata"]["resourceVersion"]))
+        lines = [event_line(event) for event in events[-EVENTS_SHOWN:]]
+        report.sections.append(("Events in the cluster", "\n".join(lines) or "  none"))
+    return report
 
 
 @pytest.fixture(scope="session")

@@ -137,16 +137,31 @@ def test_asynchronous_tests_on_virtual_time(run) -> None:  # type: ignore[no-unt
     run(VIRTUAL, passed=3)
 
 
-def test_failures_are_failures(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
-    """An assertion in an asynchronous test on virtual time is reported as in any other."""
+FAILING = """
+def test_plain(kaa_cluster):
+    kaa_cluster.apply({**POD, "spec": {**SPEC, "nodeName": "", "nodeSelector": {"disk": "fast"}}})
+    kaa_cluster.wait("pod", "a", "condition=PodScheduled=False")
+    kaa_cluster.run_until(lambda: kaa_cluster.list("events"))
+    assert 1 == 2
+
+@pytest.mark.kaa(clock="virtual", nodes=0)
+async def test_asynchronous(kaa_cluster):
+    assert 3 == 4
+"""
+
+
+def test_failures_are_failures(tmp_path: Path) -> None:
+    """A failed assertion is reported as in any other test, with what has happened in the cluster."""
     (tmp_path / "pytest.ini").write_text("[pytest]\n")
-    (tmp_path / "test_it.py").write_text(
-        HEAD + "@pytest.mark.kaa(clock='virtual', nodes=0)\nasync def test_it(kaa_cluster):\n    assert 1 == 2\n"
-    )
+    (tmp_path / "test_it.py").write_text(HEAD + FAILING)
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:schemathesis", "-p", "no:asyncio"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
     assert "assert 1 == 2" in done.stdout
-    assert "1 failed" in done.stdout
+    assert "assert 3 == 4" in done.stdout
+    assert "2 failed" in done.stdout
+    plain, asynchronous = done.stdout.split("Events in the cluster")[1:]
+    assert "Warning FailedScheduling pod/a: 0/1 nodes are available" in plain
+    assert asynchronous.splitlines()[1] == "  none"
 
 
 def test_runs_without_a_cluster_load_none(run) -> None:  # type: ignore[no-untyped-def]

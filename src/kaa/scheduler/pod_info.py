@@ -286,6 +286,8 @@ def resized_specs(pod: Object) -> list[Object]:
     agreed to, and in force. Empty for all others.
     """
     sizes, spec = container_sizes(pod), pod["spec"]
+    if not sizes:
+        return []
     containers = [*(spec.get("initContainers") or ()), *(spec.get("containers") or ())]
     if all(size in (None, _requests(c)) for c in containers for size in sizes.get(c["name"], ())):
         return []

@@ -632,6 +632,25 @@ def test_job() -> None:
 
 
 @pytest.mark.parametrize(
+    ("zone", "problem"),
+    [
+        ("Europe/Berlin", ""),
+        ("Etc/UTC", ""),
+        ("bad-time-zone", "unknown time zone bad-time-zone"),
+        ("../etc/passwd", "unknown time zone ../etc/passwd"),
+        ("Europe", "unknown time zone Europe"),
+        ("Local", "timeZone must be an explicit time zone as defined in https://www.iana.org/time-zones"),
+    ],
+)
+def test_time_zones(zone: str, problem: str) -> None:
+    """A CronJob in a zone that nobody knows would never run."""
+    template = {**TEMPLATE, "spec": {**TEMPLATE["spec"], "restartPolicy": "Never"}}
+    spec = {"schedule": "* * * * *", "timeZone": zone, "jobTemplate": {"spec": {"template": template}}}
+    found = errors("CronJob", {"spec": spec})
+    assert found == ([f'spec.timeZone: Invalid value: "{zone}": {problem}'] if problem else [])
+
+
+@pytest.mark.parametrize(
     ("text", "problem"),
     [
         ("*/5 0-6 1,15 jan-jun mon", ""),

@@ -2,6 +2,7 @@
 
 import re
 from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from kaa.api.errors import APIError
 from kaa.api.objects import Object
@@ -285,6 +286,18 @@ def validate_job_update(new: Object, old: Object, subresource: str) -> Errors:
     return errors
 
 
+def time_zone(value: Any, path: str, errors: Errors) -> None:
+    """A name of the time zone database; the machine's own zone is no answer, which may be another tomorrow."""
+    if value.lower() == "local":
+        detail = "timeZone must be an explicit time zone as defined in https://www.iana.org/time-zones"
+        errors.append(invalid(path, value, detail))
+        return
+    try:
+        ZoneInfo(value)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        errors.append(invalid(path, value, f"unknown time zone {value}"))
+
+
 def schedule(value: Any, path: str, errors: Errors) -> None:
     if "TZ" in value:
         detail = "cannot use TZ or CRON_TZ in schedule, use timeZone field instead"
@@ -297,6 +310,7 @@ CRON_JOB = compile_rules(
     {
         "spec": {
             "schedule": (REQUIRED, schedule),
+            "timeZone": time_zone,
             "concurrencyPolicy": (REQUIRED, one_of("Allow", "Forbid", "Replace")),
             "startingDeadlineSeconds": not_negative,
             "successfulJobsHistoryLimit": not_negative,

@@ -239,7 +239,11 @@ class Faults:
 
     def _in_loop(self, callback: Callable[..., object], *args: object) -> None:
         """At once in the loop's own thread, also while it stands still; soon, if the loop runs in another thread."""
-        if not self._loop.is_running() or asyncio._get_running_loop() is self._loop:
+        try:
+            inside = asyncio.get_running_loop() is self._loop
+        except RuntimeError:
+            inside = False
+        if inside or not self._loop.is_running():
             callback(*args)
         else:
             self._loop.call_soon_threadsafe(callback, *args)

@@ -127,8 +127,11 @@ def pod_actions(facts: Facts) -> list[Action]:
 
 def _with_room(facts: Facts, actions: list[Action]) -> list[Action]:
     """When the pod's resources have changed: containers change, or start, while its cgroup has no limits."""
-    wanted, sandbox = sandbox_resources(facts.pod), facts.runtime.sandbox
-    if sandbox is None or facts.sandbox_linux in (None, wanted) or any(isinstance(a, StopPod) for a in actions):
+    sandbox = facts.runtime.sandbox
+    if sandbox is None or facts.sandbox_linux is None or any(isinstance(a, StopPod) for a in actions):
+        return actions
+    wanted = sandbox_resources(facts.pod)
+    if facts.sandbox_linux == wanted:
         return actions
     return [ResizeSandbox(sandbox.id, without_limits(wanted)), *actions, ResizeSandbox(sandbox.id, wanted)]
 

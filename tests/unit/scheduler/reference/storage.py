@@ -19,7 +19,7 @@ class Storage:
         self.chance, self.cluster = chance, cluster
         for name, provisioner in CLASSES.items():
             mode = "Immediate" if name == "soon" else "WaitForFirstConsumer"
-            storage_class = {"kind": "StorageClass", "metadata": {"name": name}, "provisioner": provisioner}
+            storage_class: Object = {"kind": "StorageClass", "metadata": {"name": name}, "provisioner": provisioner}
             storage_class["volumeBindingMode"] = mode
             if chance.often(0.2):
                 zones = {"key": ZONE, "values": ["z1", "z2"]}

@@ -156,6 +156,33 @@ def test_a_refusal_ends_a_batch() -> None:
     play(scenario, Controller(name="test", kind="ConfigMap", reconcile=reconcile))
 
 
+def test_a_reconcile_that_reads_much_rests() -> None:
+    """Of 300 changes in a second, a key that reads 200 objects is looked at a few times, one of few always."""
+    looked: dict[str, int] = {"much": 0, "little": 0}
+
+    def reconcile(obj: Any, view: Any, now: datetime) -> Any:
+        name = obj["metadata"]["name"]
+        if name in looked:
+            looked[name] += 1
+            view.list("ConfigMap") if name == "much" else view.get("ConfigMap", "much", "default")
+        yield from ()
+
+    async def scenario(client: Client, transport: CountingTransport, clock: VirtualClock) -> None:
+        for name in (*looked, *(f"other-{n}" for n in range(200))):
+            await client.create(config_map(name))
+        await clock.sleep(5)
+        looked.update(much=0, little=0)
+        for number in range(300):
+            for name in list(looked):
+                await client.patch("ConfigMap", name, {"data": {"number": str(number)}}, "default")
+            await clock.sleep(1 / 300)
+        await clock.sleep(5)
+        assert looked["little"] == 300
+        assert 5 <= looked["much"] <= 9
+
+    play(scenario, Controller(name="test", kind="ConfigMap", reconcile=reconcile))
+
+
 def test_nothing_is_watched_twice() -> None:
     """Pods are the most of a cluster: two caches of them would be most of the process."""
 

@@ -75,3 +75,30 @@ def test_missing_programs_are_named_by_their_packages() -> None:
         check(0, ["runc"])
     with pytest.raises(ClusterError, match="needs root"):
         check(1000, [])
+
+
+def test_simulated_nodes() -> None:
+    """Few have a kubelet each, many are light; thousands have a pod range that real nodes cannot have."""
+    few = spec.create("few", api_port=None, node_count=1, isolated=True, simulated_nodes=3)
+    assert few.simulated_kubelets
+    assert few.node_names == ("few-node-1", "few-simulated-1", "few-simulated-2", "few-simulated-3")
+    assert few.pod_cidr.endswith(".0.0/16")
+    many = spec.create("many", api_port=None, node_count=0, isolated=True, simulated_nodes=5000)
+    assert not many.simulated_kubelets
+    assert many.pod_cidr == "100.64.0.0/10"
+    assert spec.load("many") == many
+    for nodes, simulated, kubelets, hint in (
+        (0, 0, None, "at least one"),
+        (1, 5000, None, "--nodes 0"),
+        (0, 5000, True, "light"),
+        (0, 50_000, None, "up to 10000"),
+    ):
+        with pytest.raises(spec.ClusterError, match=hint):
+            spec.create(
+                "bad",
+                api_port=None,
+                node_count=nodes,
+                isolated=True,
+                simulated_nodes=simulated,
+                simulated_kubelets=kubelets,
+            )

@@ -169,7 +169,7 @@ def section(found: Found, load: tuple[float, float]) -> Iterator[str]:
     yield ""
     yield f"`kaa up --simulated-nodes {NODES}`: API server on SQLite, controllers with scheduler, and the nodes'"
     yield "process, over TLS; the client beside them. The limits are kwok's own for its simulated nodes."
-    yield f"{DEPLOYMENTS} Deployments of {REPLICAS} pods each. CPU in seconds, and memory (PSS) at the end: API server /"
+    yield f"{DEPLOYMENTS} Deployments of {REPLICAS} pods each. CPU in seconds, memory (PSS) at the end: API server /"
     yield "controllers with scheduler / nodes."
     yield ""
     yield "| | seconds | limit | CPU | memory |"

@@ -15,9 +15,7 @@ from collections import Counter
 from tests.integration.simulation.scenarios import job, pod_template, workload
 
 from kaa.cluster.simulation.everyday import AsyncCluster
-from kaa.cluster.simulation.light_nodes import light_nodes
 from kaa.cluster.simulation.settings import Settings
-from kaa.cluster.simulation.simulated_nodes import node_address
 from kaa.lib.clock import VirtualEventLoop
 
 CRON_JOBS = 20
@@ -27,11 +25,8 @@ NODES = 3
 
 async def day(seed: int, hours: int, nodes: str) -> dict[str, object]:
     """`nodes`: "real" kubelets on simulated machines, or "light" ones."""
-    count = NODES if nodes == "real" else 0
-    async with AsyncCluster(Settings(clock="virtual", seed=seed, nodes=count, history_bytes=1 << 20)) as c:
-        if nodes == "light":
-            addresses = {f"node-{number}": node_address(number) for number in range(1, NODES + 1)}
-            c.world.add(light_nodes(addresses, c.images))
+    settings = Settings(clock="virtual", seed=seed, nodes=NODES, light_nodes=nodes == "light", history_bytes=1 << 20)
+    async with AsyncCluster(settings) as c:
         changes: Counter[str] = Counter()
         with c.world.history.listening(lambda step: changes.update((step.key.split("/")[3],))):
             await live(c, hours)

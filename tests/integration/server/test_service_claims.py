@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from kaa.server.security import SecurityOptions, secure
 from kaa.store.etcd import EtcdStore
 from kaa.store.etcd_client import EtcdServers
 from kaa.store.memory import MemoryStore
-from kaa.store.store import Delete, Store
+from kaa.store.store import Compare, Delete, Operation, Store, StoreFailed, Transaction
 
 ADMIN = User("admin", ("system:masters", "system:authenticated"))
 SERVICES = "/api/v1/namespaces/default/services"
@@ -169,3 +169,35 @@ async def test_claims_are_repaired(tmp_path: Path) -> None:
         assert await ports_taken(store) == {str(port)}
         status, refusal = await send(server, "POST", SERVICES, service("b", clusterIP=address))
         assert (status, "already allocated" in refusal["message"]) == (422, True)
+
+
+class LosesAnswers(MemoryStore):
+    """Does what it is told, and then may say that it has failed: as an etcd whose answer got lost."""
+
+    is_losing = False
+
+    async def txn(self, compares: Sequence[Compare], operations: Sequence[Operation]) -> Transaction:
+        done = await super().txn(compares, operations)
+        if self.is_losing:
+            raise StoreFailed("no answer")
+        return done
+
+
+async def test_a_write_whose_answer_is_lost_has_its_numbers(tmp_path: Path) -> None:
+    """Nobody knows whether it is done: its numbers may not be given to another, nor be lost if it is not."""
+    clock = WallClock()
+    store = LosesAnswers(clock)
+    async with api_server(store, clock, tmp_path) as server:
+        store.is_losing = True
+        assert (await send(server, "POST", SERVICES, service("a", clusterIP="10.96.0.99")))[0] == 500
+        store.is_losing = False
+        status, made = await send(server, "GET", f"{SERVICES}/a")
+        assert (status, made["spec"]["clusterIP"]) == (200, "10.96.0.99")
+        assert await ports_taken(store) == {str(number) for number in numbers(made)[1:]}
+        status, refusal = await send(server, "POST", SERVICES, service("b", clusterIP="10.96.0.99"))
+        assert (status, "already allocated" in refusal["message"]) == (422, True)
+        store.is_losing = True
+        assert (await send(server, "DELETE", f"{SERVICES}/a"))[0] == 500
+        store.is_losing = False
+        assert await ports_taken(store) == set()
+        assert (await send(server, "POST", SERVICES, service("b", clusterIP="10.96.0.99")))[0] == 201

@@ -14,7 +14,7 @@ from tests.integration.simulation.nodes_world import (
 
 from kaa.api.objects import Object, labels_of
 from kaa.cluster.simulation.light_nodes import NAME, light_nodes
-from kaa.cluster.simulation.simulated_nodes import node_address
+from kaa.cluster.simulation.simulated_nodes import LABELS, node_address
 
 PREFIX = "simulation.kaa.dev/"
 
@@ -177,7 +177,7 @@ async def test_a_restart_loses_nothing(stage: Stage) -> None:
 
 @on_stage
 async def test_a_deleted_node_stays_away(stage: Stage) -> None:
-    """As a machine that was taken out of the rack: it is not registered again, and its pods are collected."""
+    """As a machine that was taken out of the rack; its pods are collected. Made anew by somebody, it is kept again."""
     await nodes(stage)
     await stage.create("web")
     pod = await stage.pod_when("web", is_ready)
@@ -186,3 +186,11 @@ async def test_a_deleted_node_stays_away(stage: Stage) -> None:
     await stage.gone("web")
     await stage.clock.sleep(60)
     assert name not in {node["metadata"]["name"] for node in (await stage.client.list("Node")).items}
+    await stage.client.create({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "labels": LABELS}})
+
+    async def back() -> bool:
+        return is_ready(await stage.client.get("Node", name))
+
+    await stage.until(back)
+    await stage.clock.sleep(120)
+    assert await back()

@@ -6,7 +6,8 @@ A pod of the usual kind costs two writes: its first status, and its removal.
 
     world.add(light_nodes({f"node-{n}": node_address(n) for n in range(5000)}, images))
 
-A node that somebody deletes is gone: it is not registered again, and its pods are the control plane's to remove.
+A node that somebody deletes is gone: it is not registered again, and its pods are the control plane's to remove. It
+comes back when somebody makes its object anew.
 """
 
 import asyncio
@@ -134,6 +135,7 @@ class LightNodes:
             self._deleted.add(name_of(change.old))
         elif name_of(node) in self._nodes:
             self._registered[name_of(node)] = node["metadata"]["uid"]
+            self._deleted.discard(name_of(node))
             if cidr := node["spec"].get("podCIDR"):
                 self._pods.node_has_range(name_of(node), cidr)
             if not is_ready(node):

@@ -15,6 +15,7 @@ from kaa.client.rest import Client
 from kaa.client.transport import TransportError
 from kaa.cluster.simulation.images import Images
 from kaa.cluster.simulation.light_pod import LightPod, adopted
+from kaa.cri.cri import RuntimeFault
 from kaa.cri.simulated_state import Addresses
 from kaa.kubelet.pod_spec import is_finished
 from kaa.kubelet.status_patch import status_patch
@@ -101,7 +102,8 @@ class LightPods:
             try:
                 await self._step(key)
                 self._retries.succeeded(key)
-            except (APIError, TransportError) as error:
+            except (APIError, TransportError, RuntimeFault) as error:
+                # A RuntimeFault: the node has no address left for the pod.
                 if isinstance(error, APIError) and error.reason in ("NotFound", "Conflict"):
                     continue  # removed or replaced meanwhile; the watch tells
                 delay = self._retries.failed(key)

@@ -73,6 +73,8 @@ def to_v2(autoscaler: Object) -> Object:
         spec["metrics"] = metrics
     if BEHAVIOR in kept:
         spec["behavior"] = kept[BEHAVIOR]
+    if not status.get("currentReplicas"):
+        status.pop("currentReplicas", None)  # v1 always shows it, v2 not when it is 0
     used = status.pop("currentCPUUtilizationPercentage", None)
     current = [_cpu("current", {"averageUtilization": used})] if used is not None else []
     current += [_nested(metric, MEASURED) for metric in kept.get(CURRENT_METRICS, ())]

@@ -24,6 +24,8 @@ def prepare_job_for_create(job: Object) -> None:
         (JOB_NAME, name),
     ):
         labels.setdefault(key, value)
+    if not job["metadata"].get("labels"):
+        job["metadata"]["labels"] = labels
     if spec.get("selector") is None:
         spec["selector"] = {}
     spec["selector"].setdefault("matchLabels", {}).setdefault(CONTROLLER_UID, uid)

@@ -28,7 +28,7 @@ from kaa.cluster.simulation.history import Past, Recorded
 from kaa.cluster.simulation.images import Images
 from kaa.cluster.simulation.kind_names import resource_named
 from kaa.cluster.simulation.kubelet_doors import KubeletDoors
-from kaa.cluster.simulation.manifests import Manifest, is_single, objects_of
+from kaa.cluster.simulation.manifests import Manifest, defines, is_single, objects_of
 from kaa.cluster.simulation.settings import Settings
 from kaa.cluster.simulation.snapshot import Snapshot
 from kaa.cluster.simulation.timing import (
@@ -227,10 +227,13 @@ class AsyncCluster:
         """Server-side apply: the object for an object, a list for YAML text, a path or several objects.
 
         `namespace` is for objects that name none. Without `force` a field of another manager's is a Conflict.
+        Objects whose kind is defined before them in the same manifest wait until it is served.
         """
         query = [("fieldManager", field_manager), ("force", str(force).lower())]
-        applied = []
+        applied: list[Object] = []
         for obj in objects_of(manifest):
+            if (definition := next((d for d in applied if defines(d, obj)), None)) is not None:
+                await self.wait("crd", name_of(definition), "Established")
             resource = self.client.resource_of(obj)
             where = self._namespace(resource, namespace_of(obj) or namespace)
             applied.append(await self.client.patch(resource, name_of(obj), obj, where, patch_type="apply", query=query))

@@ -27,6 +27,15 @@ def is_single(manifest: Manifest) -> bool:
     return isinstance(manifest, Mapping) and not _is_list(manifest)
 
 
+def defines(definition: Mapping[str, Any], obj: Mapping[str, Any]) -> bool:
+    """Whether the one is the CustomResourceDefinition of the other's kind."""
+    if definition["kind"] != "CustomResourceDefinition":
+        return False
+    spec = definition["spec"]
+    group = obj["apiVersion"].rpartition("/")[0]
+    return bool((spec["group"], spec["names"]["kind"]) == (group, obj["kind"]))
+
+
 def _documents(manifest: Manifest) -> Iterator[Any]:
     if isinstance(manifest, Mapping):
         yield dict(manifest)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kaa.cluster.simulation.manifests import is_single, objects_of, split_documents
+from kaa.cluster.simulation.manifests import defines, is_single, objects_of, split_documents
 
 ONE = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "one"}}
 TWO = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "two"}}
@@ -91,6 +91,17 @@ def test_what_is_none(manifest: Any, error: str) -> None:
     """What is wrong is said before anything is applied."""
     with pytest.raises(ValueError, match=error):
         objects_of(manifest)
+
+
+def test_defines() -> None:
+    """A definition is of one group and kind, in all its versions."""
+    spec = {"group": "example.com", "names": {"kind": "Backup"}}
+    definition = {"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "spec": spec}
+    assert defines(definition, {"apiVersion": "example.com/v1", "kind": "Backup"})
+    assert defines(definition, {"apiVersion": "example.com/v2", "kind": "Backup"})
+    assert not defines(definition, {"apiVersion": "example.org/v1", "kind": "Backup"})
+    assert not defines(definition, {"apiVersion": "v1", "kind": "Backup"})
+    assert not defines(ONE, ONE)
 
 
 def test_is_single() -> None:

@@ -157,6 +157,26 @@ def test_import_kaa_is_cheap() -> None:
     assert done.stdout.split(maxsplit=1)[1].strip() == "['kaa.pytest_plugin']"
 
 
+INTERRUPTED = """
+import os, signal, threading
+from kaa import Cluster
+threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
+try:
+    with Cluster(clock="{clock}") as c:
+        c.run_for(days=300)
+except KeyboardInterrupt:
+    print(threading.active_count())
+"""
+
+
+@pytest.mark.parametrize("clock", ["wall", "virtual"])
+def test_ctrl_c_ends_it(clock: str) -> None:
+    """Whoever has waited long enough interrupts the test, and the cluster ends in good order."""
+    command = [sys.executable, "-W", "error", "-c", INTERRUPTED.format(clock=clock)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    assert (done.stdout, done.stderr) == ("1\n", "")
+
+
 API_ALONE = """
 import sys
 from kaa import Cluster

@@ -45,13 +45,17 @@ class _Door:
 
 
 class KubeletDoors:
-    """The kubelets that run now, by their node's name. A `server.backends.Kubelets`."""
+    """The kubelets of this process, by their node's name. A `server.backends.Kubelets`.
+
+    A node that has been here once stays known: while its kubelet is down nobody is to look for it on a network.
+    """
 
     def __init__(self) -> None:
         self._doors: dict[str, _Door] = {}
+        self._known: set[str] = set()
 
     def __contains__(self, node_name: object) -> bool:
-        return node_name in self._doors
+        return node_name in self._known
 
     async def connect(self, node_name: str) -> socket.socket:
         """A connection to the node's kubelet, the caller's to close. Raises OSError when there is no such kubelet."""
@@ -67,6 +71,7 @@ class KubeletDoors:
         door = _Door(application)
         opened = dict.fromkeys(node_names, door)
         self._doors |= opened
+        self._known.update(opened)
         try:
             yield
         finally:

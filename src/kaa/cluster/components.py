@@ -62,6 +62,7 @@ def _run_apiserver(spec: ClusterSpec) -> None:
         bind_addresses=("127.0.0.1", spec.host_address),
         advertise_address=spec.host_address,
         service_cidr=spec.service_cidr,
+        has_pod_network=bool(spec.nodes),
     )
     run_until_signal(lambda: run_apiserver(options, WallClock()))
 

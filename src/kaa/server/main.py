@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from kaa.lib.clock import Clock
 from kaa.server.app import REQUESTS_IN_FLIGHT, APIServer
 from kaa.server.http import HTTPServer
+from kaa.server.proxy import is_proxyable, nowhere
 from kaa.server.security import SecurityOptions, secure
 from kaa.server.tls import server_context
 from kaa.store.sqlite import SQLiteStore
@@ -53,6 +54,7 @@ class ServerOptions:
     audit_log_max_age_days: int = 0
     encryption_provider_config: Path | None = None
     requests_in_flight: int = REQUESTS_IN_FLIGHT
+    has_pod_network: bool = True  # False: all nodes are simulated
 
 
 async def run_apiserver(options: ServerOptions, clock: Clock) -> None:
@@ -68,6 +70,7 @@ async def run_apiserver(options: ServerOptions, clock: Clock) -> None:
         options.secure_port,
         service_network=IPv4Network(options.service_cidr),
         token_file=options.token_file,
+        may_reach=is_proxyable if options.has_pod_network else nowhere,
     )
     encrypt = encryption_of(options, clock)
     store: Store = await open_store(options, clock)

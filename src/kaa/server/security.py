@@ -30,7 +30,7 @@ from kaa.server.backends import Backends, Kubelets, kubelet_context
 from kaa.server.bootstrap import ensure_objects
 from kaa.server.bootstrap.objects import Advertised
 from kaa.server.chain import Chain, Core, SecureBy
-from kaa.server.proxy import Proxy
+from kaa.server.proxy import Proxy, is_proxyable
 from kaa.server.reviews import Reviews
 from kaa.server.streaming import PodStreaming
 from kaa.server.tokens import IssuerDiscovery, TokenRequests
@@ -43,7 +43,7 @@ FRONT_PROXY_NAMES = ("front-proxy-client",)
 class SecurityOptions:
     """Authorities and keys are PEM. `kubelet_tls` is how kubelets are spoken to; it is asked when the first one is.
 
-    `kubelets` are those of this process.
+    `kubelets` are those of this process. `may_reach` says to which addresses the proxy may connect.
     """
 
     client_ca: bytes
@@ -57,6 +57,7 @@ class SecurityOptions:
     service_network: IPv4Network = SERVICE_NETWORK
     token_file: Path | None = None
     audiences: tuple[str, ...] = (ISSUER,)
+    may_reach: Callable[[str], bool] = is_proxyable
 
     @classmethod
     def in_directory(
@@ -67,6 +68,7 @@ class SecurityOptions:
         *,
         service_network: IPv4Network = SERVICE_NETWORK,
         token_file: Path | None = None,
+        may_reach: Callable[[str], bool] = is_proxyable,
     ) -> "SecurityOptions":
         """With all files where kubeadm has them. Reads them. Raises OSError."""
         client = (pki / "apiserver-kubelet-client.crt", pki / "apiserver-kubelet-client.key")
@@ -80,6 +82,7 @@ class SecurityOptions:
             port=port,
             service_network=service_network,
             token_file=token_file,
+            may_reach=may_reach,
         )
 
 
@@ -139,7 +142,7 @@ def _chain(core: Core, options: SecurityOptions) -> Chain:
         admission,
         subresources={
             **PodStreaming(reader, backends).handlers(),
-            **Proxy(reader, backends, clock.random).handlers(),
+            **Proxy(reader, backends, clock.random, options.may_reach).handlers(),
             ("ServiceAccount", "token"): token_requests.handle,
         },
         virtual=Reviews(tokens, authorizer, rbac, options.audiences).handlers(),

@@ -54,3 +54,12 @@ def test_a_kubelet_that_does_not_run_is_told() -> None:
         c.run_for(0.5)
         with pytest.raises(APIError, match=r"error dialing backend: .*the kubelet of node-1 does not run"):
             c.logs("shell")
+
+
+def test_nothing_is_sent_to_pods() -> None:
+    """Their addresses are made up: whoever really has one must not hear from a simulated cluster."""
+    with Cluster(nodes=1) as c:
+        c.apply(POD)
+        c.wait("pod", "shell", "Ready")
+        with pytest.raises(APIError, match="address not allowed"):
+            c.client.call("GET", "/api/v1/namespaces/default/pods/shell/proxy/")

@@ -18,6 +18,7 @@ from kaa.cluster.simulation.kubelet_doors import KubeletDoors
 from kaa.lib.clock import Clock
 from kaa.server.backends import Kubelets
 from kaa.server.chain import SecureBy
+from kaa.server.proxy import nowhere
 from kaa.server.security import SecurityOptions, secure
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ def security_of(credentials: Credentials, kubelets: Kubelets | None = None) -> S
         service_account_public_keys=(credentials.token_public_key,),
         kubelet_tls=ssl.create_default_context,
         kubelets=kubelets,
+        may_reach=nowhere,
         advertise_address=ADDRESS,
         port=PORT,
     )

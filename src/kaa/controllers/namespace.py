@@ -17,6 +17,7 @@ from kaa.api.objects import Object, condition, copy_object, is_being_deleted, na
 from kaa.api.resource import Resource
 from kaa.client.discovery import discover, with_verbs
 from kaa.client.informer import Change
+from kaa.client.transport import TransportError
 from kaa.controllers.program import Context, work_through
 from kaa.lib.backoff import Backoff, BackoffTable
 from kaa.lib.clock import rfc3339
@@ -196,8 +197,8 @@ class NamespaceDeletion:
             async with slots:
                 try:
                     remaining = await self._empty_kind(resource, namespace)
-                except APIError as error:
-                    survey.failures.append(f"{_qualified(resource)}: {error.message}")
+                except (APIError, TransportError) as error:
+                    survey.failures.append(f"{_qualified(resource)}: {error}")
                     return
                 if remaining is not None:
                     survey.remaining.append(remaining)

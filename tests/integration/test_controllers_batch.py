@@ -136,6 +136,27 @@ async def test_a_cron_job_starts_a_job_at_each_time() -> None:
         assert len(await cluster.pods()) == 3
 
 
+@only_virtual
+async def test_a_cron_job_writes_its_status_once_when_it_starts_a_job() -> None:
+    """The time and the Job that was started are told together."""
+    async with running() as cluster:
+        cron_job = {
+            "apiVersion": "batch/v1",
+            "kind": "CronJob",
+            "metadata": {"name": "tick", "namespace": "default"},
+            "spec": {"schedule": "0 * * * *", "jobTemplate": {"spec": job()["spec"]}},
+        }
+        created = await cluster.client.create(cron_job)
+        await cluster.clock.sleep(3600 + 60)
+        [made] = (await cluster.client.list("Job", "default")).items
+        changes = cluster.client.watch(
+            "CronJob", resource_version=created["metadata"]["resourceVersion"], timeout_seconds=1
+        )
+        [written] = [change.object["status"] async for change in changes if change.type == "MODIFIED"]
+        assert written["lastScheduleTime"] == "2030-01-01T01:00:00Z"
+        assert [ref["uid"] for ref in written["active"]] == [made["metadata"]["uid"]]
+
+
 @virtual
 async def test_a_finished_job_goes_after_its_time() -> None:
     """With its pods: it is deleted in the foreground."""

@@ -47,7 +47,7 @@ def reconcile(cron_job: Object, view: View, now: datetime) -> Actions:
     status = yield from follow(cron_job, jobs)
     yield from clean_up(cron_job, jobs)
     if not is_being_deleted(cron_job) and not cron_job["spec"].get("suspend"):
-        status = yield from keep_schedule(cron_job, status, jobs, now)
+        status = yield from keep_schedule(cron_job, status, jobs, view, now)
     if status != cron_job.get("status", {}):
         yield UpdateStatus(cron_job, status)
 
@@ -85,7 +85,7 @@ def clean_up(cron_job: Object, jobs: Sequence[Object]) -> Actions:
             yield Delete(job, "Background", announcement=deletion(cron_job))
 
 
-def keep_schedule(cron_job: Object, status: Object, jobs: Sequence[Object], now: datetime) -> Rest:
+def keep_schedule(cron_job: Object, status: Object, jobs: Sequence[Object], view: View, now: datetime) -> Rest:
     try:
         zone = ZoneInfo(cron_job["spec"].get("timeZone") or "UTC")
     except (KeyError, ValueError, OSError) as error:  # not found, not a name, or a directory of zones
@@ -102,7 +102,7 @@ def keep_schedule(cron_job: Object, status: Object, jobs: Sequence[Object], now:
     if (due := schedule.latest(since, now)) is not None:
         if count_missed(schedule, since, now, MANY_MISSED) > MANY_MISSED:
             yield RecordEvent(cron_job, "Warning", "TooManyMissedTimes", TOO_MANY)
-        status = yield from start(cron_job, status, jobs, due)
+        status = yield from start(cron_job, status, jobs, view, due)
     if (upcoming := schedule.after(now)) is not None:
         yield RequeueAfter((upcoming - now).total_seconds())
     return status
@@ -116,7 +116,7 @@ def earliest_due(cron_job: Object, now: datetime) -> datetime:
     return earliest if deadline is None else max(earliest, now - timedelta(seconds=deadline))
 
 
-def start(cron_job: Object, status: Object, jobs: Sequence[Object], due: datetime) -> Rest:
+def start(cron_job: Object, status: Object, jobs: Sequence[Object], view: View, due: datetime) -> Rest:
     spec = cron_job["spec"]
     job = build_job(cron_job, due)
     existing = next((known for known in jobs if name_of(known) == name_of(job)), None)
@@ -135,7 +135,9 @@ def start(cron_job: Object, status: Object, jobs: Sequence[Object], due: datetim
         refused = yield Create(job, creation(cron_job), tolerate=EXISTS)
         if refused is not None:
             raise refused  # not in our cache yet, or somebody else's: looked at again
-    # The Job joins `active` when it is seen: only then is its uid known.
+        # The answer to our own write is in the cache: one write of the status tells the time and the Job.
+        if (made := view.get("Job", name_of(job), namespace_of(job))) is not None:
+            active.append(reference_to(made))
     return {**with_active(status, active), "lastScheduleTime": rfc3339(due)}
 
 

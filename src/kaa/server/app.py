@@ -113,7 +113,7 @@ class APIServer:
             self.metrics.answer,
             *self.chain.paths,
         )
-        self.flow_control = FlowControl(self.reader, self.writer, clock, requests_in_flight)
+        self.flow_control = FlowControl(self.reader, self.writer, clock, requests_in_flight, self._stored)
         self.metrics.add(self.flow_control.metrics)
         self._task: asyncio.Task[None] | None = None
 
@@ -201,11 +201,17 @@ class APIServer:
             return await self._dispatch(request, info)
         classified = self.flow_control.classify(request.user, request.path, info)
         request.answer_headers.update(classified.headers)
-        seat = await classified.level.take(classified.flow)
+        width = self.flow_control.width(request, info, classified)
+        seat = await classified.level.take(classified.flow, width)
         try:
             return await self._dispatch(request, info)  # of a watch, its beginning
         finally:
             classified.level.release(seat)
+
+    def _stored(self, info: RequestInfo) -> int:
+        """How many objects there are of the kind that a request is for."""
+        resource = self.catalog.find(info.group, info.version, info.plural)
+        return 0 if resource is None else len(self.cache.kind(resource).entries)
 
     async def _authenticate(self, request: Request, info: RequestInfo) -> None:
         if request.user is not ANONYMOUS:

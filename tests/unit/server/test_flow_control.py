@@ -239,3 +239,64 @@ def test_more_seats_are_given_at_once() -> None:
         assert level.executing == 4
 
     on_virtual_time(scenario)
+
+
+def test_a_wide_request_waits_for_all_its_seats_and_is_not_overtaken() -> None:
+    """Narrow ones that come later would keep it waiting forever; one wider than the level runs alone."""
+
+    async def scenario(clock: VirtualClock) -> None:
+        level = level_of(clock, 4, Queuing(1, 1, 10))
+        first, second = await level.take("a", 2), await level.take("a", 2)
+        wide = asyncio.create_task(level.take("a", 9))
+        narrow = asyncio.create_task(level.take("a"))
+        await clock.sleep(0.1)
+        level.release(first)
+        await clock.sleep(0.1)
+        assert (wide.done(), narrow.done(), level.executing_seats) == (False, False, 2)
+        level.release(second)
+        seat = await wide
+        assert (narrow.done(), level.executing_seats, level.demand.seats) == (False, 9, 10)
+        level.release(seat)
+        level.release(await narrow)
+        assert (level.executing, level.executing_seats, level.demand.seats) == (0, 0, 0)
+
+    on_virtual_time(scenario)
+
+
+def test_who_gives_up_lets_the_next_one_in() -> None:
+    """A wide request that leaves its place was all that kept a narrow one from seats that are free."""
+
+    async def scenario(clock: VirtualClock) -> None:
+        level = level_of(clock, 3, Queuing(1, 1, 10))
+        await level.take("a", 2)
+        wide, narrow = asyncio.create_task(level.take("a", 2)), asyncio.create_task(level.take("a"))
+        await clock.sleep(0.1)
+        assert not narrow.done()
+        wide.cancel()
+        await narrow
+        assert (level.executing_seats, level.demand.seats) == (3, 3)
+
+    on_virtual_time(scenario)
+
+
+def test_wide_requests_count_by_their_seats() -> None:
+    """Fair is time by seats: a flow of wide requests gets as many fewer of them."""
+
+    async def scenario(clock: VirtualClock) -> None:
+        level = level_of(clock, 4, Queuing(64, 8, 50))
+        done: Counter[str] = Counter()
+
+        async def ask(flow: str, width: int) -> None:
+            seat = await level.take(flow, width)
+            await clock.sleep(0.1)
+            level.release(seat)
+            done[flow] += 1
+
+        tasks = [asyncio.create_task(ask(*each)) for _ in range(200) for each in (("wide", 4), ("narrow", 1))]
+        await clock.sleep(6.0)
+        assert done["narrow"] == pytest.approx(4 * done["wide"], rel=0.3)
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+
+    on_virtual_time(scenario)

@@ -6,21 +6,24 @@ Every request belongs to the FlowSchema of the lowest precedence that fits it, a
 *seats*: its share of all the requests that the server answers at a time. When they are taken, a request waits in the
 queue of its *flow* (a user, or a namespace), or is refused with 429 where the level has no queues or they are full.
 
-A request takes one seat, however much it reads. Levels don't lend seats to each other: the lendable and borrowing
-percentages are kept in the objects and have no effect.
+A request takes one seat; one that lists takes more of them, by what it reads (work). Levels lend seats to each other:
+every ten seconds what each has follows what it was asked for (demand, borrowing). Nothing limits an exempt level, but
+what it uses of its own share is not lent either.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from math import ceil
+from dataclasses import dataclass, replace
 
 from kaa.api.objects import Object, name_of
 from kaa.lib.clock import Clock, rfc3339
 from kaa.server.bootstrap.flow_control import LEVEL, SCHEMA, mandatory
 from kaa.server.chain import Reader, Writer
+from kaa.server.flow_control.borrowing import Limits, claim_of, limits_of, share_out, smoothed
+from kaa.server.flow_control.demand import Observation
 from kaa.server.flow_control.matching import FlowSchema, first_that_fits, flow_of, in_order, level_of, with_dangling
 from kaa.server.flow_control.queues import Level, Queuing
-from kaa.server.request import User
+from kaa.server.flow_control.work import may_be_wide, most_seats, seats_of_list
+from kaa.server.request import Request, User
 from kaa.server.request_info import RequestInfo
 
 CLASSIFICATIONS = 4096
@@ -31,19 +34,48 @@ SETTINGS = {"Exempt": "exempt", "Limited": "limited"}
 
 QUEUING_DEFAULTS = {"queues": 64, "handSize": 8, "queueLengthLimit": 50}
 
-METRICS: tuple[tuple[str, str, Callable[[Level], int]], ...] = (
-    ("nominal_limit_seats", "Seats that a priority level has.", lambda level: level.limit or 0),
-    ("current_executing_requests", "Requests that have a seat.", lambda level: level.executing),
-    ("current_inqueue_requests", "Requests that wait for one.", lambda level: level.waiting),
+ADJUSTMENT_SECONDS = 10.0
+"""How often levels lend anew, as upstream."""
+
+NOTHING_SEEN = Observation()
+
+
+@dataclass(slots=True)
+class Standing:
+    """A level and what it lends or has borrowed. `current` is of an exempt level as well, which it does not limit."""
+
+    level: Level
+    limits: Limits
+    current: int
+    exempt: bool
+    seen: Observation = NOTHING_SEEN
+    smoothed: float = 0.0
+    target: float = 0.0
+
+
+METRICS: tuple[tuple[str, str, Callable[[Standing], float]], ...] = (
+    ("nominal_limit_seats", "Seats that a priority level has by its share.", lambda of: of.limits.nominal),
+    ("lower_limit_seats", "Seats that it never lends.", lambda of: of.limits.minimum),
+    ("upper_limit_seats", "Seats that it has at most, with all that it may borrow.", lambda of: of.limits.maximum),
+    ("current_limit_seats", "Seats that it has now.", lambda of: of.current),
+    ("current_executing_requests", "Requests that have a seat.", lambda of: of.level.executing),
+    ("current_executing_seats", "Seats that they have.", lambda of: of.level.executing_seats),
+    ("current_inqueue_requests", "Requests that wait for one.", lambda of: of.level.waiting),
+    ("demand_seats_high_watermark", "Most seats asked for, in the last period.", lambda of: of.seen.high_watermark),
+    ("demand_seats_average", "Seats asked for on average, in the last period.", lambda of: of.seen.average),
+    ("demand_seats_stdev", "Standard deviation of that.", lambda of: of.seen.deviation),
+    ("demand_seats_smoothed", "Seats asked for, smoothed over the periods.", lambda of: of.smoothed),
+    ("target_seats", "Seats in proportion to which levels share.", lambda of: of.target),
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Classified:
-    """Where a request belongs. `headers` tell its client."""
+    """Where a request belongs, and the most seats that one takes there. `headers` tell its client."""
 
     schema: FlowSchema
     level: Level
+    most_seats: int
     flow: str
     headers: dict[str, str]
 
@@ -51,13 +83,18 @@ class Classified:
 class FlowControl:
     """`configure` after either kind has changed."""
 
-    def __init__(self, reader: Reader, writer: Writer, clock: Clock, seats: int) -> None:
+    def __init__(
+        self, reader: Reader, writer: Writer, clock: Clock, seats: int, stored: Callable[[RequestInfo], int]
+    ) -> None:
+        """`stored` counts the objects of the kind that a request is for; 0 where there is no such kind."""
         self._reader = reader
         self._writer = writer
         self._clock = clock
         self._seats = seats
+        self._stored = stored
         self._seed = clock.random.randbytes(16)
-        self._levels: dict[str, Level] = {}
+        self._levels: dict[str, Standing] = {}
+        self._fair_fraction = 0.0
         self._schemas: list[FlowSchema] = []
         self._classified: dict[tuple[object, ...], Classified] = {}
         self.configure()
@@ -74,40 +111,68 @@ class FlowControl:
 
     def _classify(self, user: User, path: str, info: RequestInfo) -> Classified:
         schema = first_that_fits(self._schemas, user, path, info)
-        level = self._levels[schema.level]
+        standing = self._levels[schema.level]
+        level = standing.level
         headers = {}
         if schema.uid and level.uid:
             headers = {
                 "x-kubernetes-pf-flowschema-uid": schema.uid,
                 "x-kubernetes-pf-prioritylevel-uid": level.uid,
             }
-        return Classified(schema, level, f"{schema.name}/{flow_of(schema, user, info)}", headers)
+        flow = f"{schema.name}/{flow_of(schema, user, info)}"
+        return Classified(schema, level, most_seats(standing.limits.nominal), flow, headers)
+
+    def width(self, request: Request, info: RequestInfo, classified: Classified) -> int:
+        """How many seats the request takes."""
+        if not may_be_wide(request, info):
+            return 1
+        return seats_of_list(request, info, self._stored(info), classified.most_seats)
 
     def configure(self) -> None:
-        """Takes over what the objects say. Requests that have a seat or wait keep it."""
+        """Takes over what the objects say. Requests that have a seat or wait keep it.
+
+        Where the limits are others than before nobody has borrowed anything, until the next adjustment.
+        """
         levels = [obj for obj in _with_mandatory(LEVEL, self._reader.list(LEVEL)) if _type(obj) in SETTINGS]
-        total = max(1, sum(_shares(obj) for obj in levels))
+        limits = _limits(levels, self._seats)
         before, self._levels = self._levels, {}
+        same = limits == {name: standing.limits for name, standing in before.items()}
         for obj in levels:
-            level = before.get(name_of(obj)) or Level(self._clock, self._seed)
-            level.uid = obj["metadata"].get("uid", "")
-            if _type(obj) == "Exempt":
-                level.configure(None, None)
-            else:
-                # Nobody would ever answer what has no seat at all.
-                level.configure(max(1, ceil(self._seats * _shares(obj) / total)), _queuing(obj))
-            self._levels[name_of(obj)] = level
+            name = name_of(obj)
+            nominal = limits[name].nominal
+            exempt = _type(obj) == "Exempt"
+            known = before.get(name) or Standing(Level(self._clock, self._seed), limits[name], nominal, exempt)
+            current = known.current if same else nominal
+            known.level.uid = obj["metadata"].get("uid", "")
+            known.level.configure(None if exempt else current, None if exempt else _queuing(obj))
+            self._levels[name] = replace(known, limits=limits[name], current=current, exempt=exempt)
         schemas = _with_mandatory(SCHEMA, self._reader.list(SCHEMA))
         self._schemas = [schema for schema in in_order(schemas) if schema.level in self._levels]
         self._classified.clear()
 
+    def adjust(self) -> None:
+        """Shares the seats out anew, by what was asked for since the last time."""
+        now = self._clock.monotonic()
+        claims = []
+        for standing in self._levels.values():
+            standing.seen = standing.level.demand.observe(now)
+            standing.smoothed = smoothed(standing.smoothed, standing.seen)
+            claims.append(claim_of(standing.limits, standing.seen.high_watermark, standing.smoothed))
+        total = sum(standing.limits.nominal for standing in self._levels.values())
+        given, self._fair_fraction = share_out(total, claims)
+        for standing, claim, seats in zip(self._levels.values(), claims, given, strict=True):
+            standing.target, standing.current = claim.target, seats
+            if not standing.exempt:
+                standing.level.set_limit(seats)
+
     def metrics(self) -> Iterator[str]:
-        """Lines for /metrics. An exempt level has a limit of 0, as upstream: none of the shares is its own."""
+        """Lines for /metrics."""
         for name, help_, value in METRICS:
-            yield f"# HELP apiserver_flowcontrol_{name} {help_}"
-            yield f"# TYPE apiserver_flowcontrol_{name} gauge"
+            yield from _gauge(name, help_)
             for level in sorted(self._levels):
                 yield f'apiserver_flowcontrol_{name}{{priority_level="{level}"}} {value(self._levels[level])}'
+        yield from _gauge("seat_fair_frac", "What part of its target a priority level gets that no bound stops.")
+        yield f"apiserver_flowcontrol_seat_fair_frac {self._fair_fraction}"
 
     async def tell_dangling(self) -> None:
         """Writes into each schema's status whether its level exists. Raises what the writer raises."""
@@ -116,6 +181,11 @@ class FlowControl:
             told = with_dangling(obj, exists, rfc3339(self._clock.now()))
             if told is not obj:
                 await self._writer.update(SCHEMA, told, "status")
+
+
+def _gauge(name: str, help_: str) -> Iterator[str]:
+    yield f"# HELP apiserver_flowcontrol_{name} {help_}"
+    yield f"# TYPE apiserver_flowcontrol_{name} gauge"
 
 
 def _with_mandatory(kind: str, objects: list[Object]) -> list[Object]:
@@ -131,9 +201,15 @@ def _type(level: Object) -> str:
     return type_
 
 
-def _shares(level: Object) -> int:
-    settings = level["spec"].get(SETTINGS[_type(level)]) or {}
-    return max(0, settings.get("nominalConcurrencyShares") or 0)
+def _limits(levels: list[Object], seats: int) -> dict[str, Limits]:
+    """Each level's, by its name."""
+    settings = {name_of(obj): obj["spec"].get(SETTINGS[_type(obj)]) or {} for obj in levels}
+    shares = {name: max(0, of.get("nominalConcurrencyShares") or 0) for name, of in settings.items()}
+    total = sum(shares.values())
+    return {
+        name: limits_of(seats, shares[name], total, of.get("lendablePercent") or 0, of.get("borrowingLimitPercent"))
+        for name, of in settings.items()
+    }
 
 
 def _queuing(level: Object) -> Queuing | None:

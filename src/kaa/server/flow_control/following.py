@@ -1,4 +1,4 @@
-"""Keeps flow control as its objects want it, while the server runs."""
+"""Keeps flow control as its objects want it, and its levels lending, while the server runs."""
 
 import asyncio
 import logging
@@ -8,7 +8,7 @@ from kaa.api.resource import Catalog, Resource
 from kaa.lib.clock import Clock
 from kaa.server.bootstrap.flow_control import LEVEL, SCHEMA
 from kaa.server.entries import Entry
-from kaa.server.flow_control import FlowControl
+from kaa.server.flow_control import ADJUSTMENT_SECONDS, FlowControl
 from kaa.server.watch_cache import WatchCache
 from kaa.server.watchers import Place, Watcher
 from kaa.store.store import StoreFailed
@@ -33,6 +33,7 @@ async def follow(control: FlowControl, cache: WatchCache, catalog: Catalog, cloc
     """Until cancelled."""
     changed = asyncio.Event()
     async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(_lend(control, clock), name="lending of seats")
         for kind in (LEVEL, SCHEMA):
             tasks.create_task(_watch(catalog.named(kind), cache, clock, changed), name=f"watch of {kind}")
         while True:
@@ -45,6 +46,12 @@ async def follow(control: FlowControl, cache: WatchCache, catalog: Catalog, cloc
                 log.info("flow control: a status could not be written: %s", error)
                 await clock.sleep(RETRY_SECONDS)
                 changed.set()
+
+
+async def _lend(control: FlowControl, clock: Clock) -> None:
+    while True:
+        await clock.sleep(ADJUSTMENT_SECONDS)
+        control.adjust()
 
 
 async def _watch(row: Resource, cache: WatchCache, clock: Clock, changed: asyncio.Event) -> None:

@@ -1,4 +1,4 @@
-"""One priority level: its seats, and the fair queues of those who wait for one.
+"""One priority level: its seats, and the fair queues of those who wait for them.
 
 *Shuffle sharding*: each flow has a hand of a few queues, dealt by a hash with a secret seed; a request goes to the
 shortest of its hand. A flow that floods fills its hand, and another flow hardly ever has all the same queues.
@@ -6,6 +6,9 @@ shortest of its hand. A flow that floods fills its hand, and another flow hardly
 *Fair queuing* (start-time): each queue has a virtual time, in seconds of use. The seat that is free goes to the queue
 whose time is least, and its time moves on by what the request is guessed to take, then is put right by what it took.
 A queue that was empty begins at the level's present virtual time: nobody saves up by asking for nothing.
+
+A request may take several seats. It runs when so many are free, or when nothing else runs, should the level have fewer.
+While the one whose turn it is waits for more seats, nobody overtakes it.
 """
 
 import asyncio
@@ -15,6 +18,7 @@ from hashlib import blake2b
 
 from kaa.api.errors import APIError
 from kaa.lib.clock import Clock
+from kaa.server.flow_control.demand import Demand
 
 WAIT_SECONDS = 15.0
 """How long a request may wait for its seat: a quarter of what a request may take at all, as upstream."""
@@ -32,14 +36,16 @@ class Queuing:
 
 @dataclass(slots=True)
 class Seat:
-    """One request's, from when it is given. `queue` is where it has waited, if it had to."""
+    """One request's, from when it is given: `width` of them. `queue` is where it has waited, if it had to."""
 
+    width: int = 1
     taken: float = 0.0
     queue: "_Queue | None" = None
 
 
 @dataclass(slots=True, eq=False)
 class _Waiter:
+    width: int
     given: asyncio.Future[Seat]
 
 
@@ -78,7 +84,9 @@ class Level:
         self.uid = ""
         self.limit: int | None = None
         self.executing = 0
+        self.executing_seats = 0
         self.waiting = 0
+        self.demand = Demand()
         self._clock = clock
         self._seed = seed
         self._queuing: Queuing | None = None
@@ -87,19 +95,26 @@ class Level:
 
     def configure(self, limit: int | None, queuing: Queuing | None) -> None:
         """Those who wait stay where they are, also in queues that nobody new comes to."""
-        self.limit, self._queuing = limit, queuing
+        self._queuing = queuing
+        self.set_limit(limit)
+
+    def set_limit(self, limit: int | None) -> None:
+        """Requests keep the seats they have; those beyond a lower limit are free only when they end."""
+        self.limit = limit
         self._give()
 
-    def try_take(self) -> Seat | None:
+    def try_take(self, width: int = 1) -> Seat | None:
         """A seat, if there is one and nobody waits for it."""
-        if self.limit is not None and (self.executing >= self.limit or self.waiting):
+        if self.waiting or not self._has(width):
             return None
         self.executing += 1
-        return Seat()
+        self.executing_seats += width
+        self.demand.add(width, self._clock.monotonic())
+        return Seat(width)
 
-    async def take(self, flow: str) -> Seat:
+    async def take(self, flow: str, width: int = 1) -> Seat:
         """A seat in the flow's turn. Raises TooManyRequests."""
-        seat = self.try_take()
+        seat = self.try_take(width)
         if seat is not None:
             return seat
         queue = self._queue_of(flow)
@@ -107,9 +122,10 @@ class Level:
             raise too_many_requests()
         if not queue.waiting and not queue.executing:
             queue.virtual_time = max(queue.virtual_time, self._virtual_time)
-        waiter = _Waiter(asyncio.get_running_loop().create_future())
+        waiter = _Waiter(width, asyncio.get_running_loop().create_future())
         queue.waiting.append(waiter)
         self.waiting += 1
+        self.demand.add(width, self._clock.monotonic())
         try:
             async with asyncio.timeout(WAIT_SECONDS):
                 return await asyncio.shield(waiter.given)
@@ -120,17 +136,26 @@ class Level:
                 waiter.given.cancel()
                 queue.waiting.remove(waiter)
                 self.waiting -= 1
+                self.demand.add(-width, self._clock.monotonic())
+                self._give()  # what is free may be enough for the next one
             if isinstance(error, TimeoutError):
                 raise too_many_requests() from None
             raise
 
     def release(self, seat: Seat) -> None:
+        now = self._clock.monotonic()
         self.executing -= 1
+        self.executing_seats -= seat.width
+        self.demand.add(-seat.width, now)
         if seat.queue is not None:
             seat.queue.executing -= 1
-            seat.queue.virtual_time += self._clock.monotonic() - seat.taken - GUESSED_SECONDS
+            seat.queue.virtual_time += (now - seat.taken - GUESSED_SECONDS) * seat.width
         if self.waiting:
             self._give()
+
+    def _has(self, width: int) -> bool:
+        limit, taken = self.limit, self.executing_seats
+        return limit is None or taken + width <= limit or not taken
 
     def _queue_of(self, flow: str) -> _Queue | None:
         """The shortest queue of the flow's hand; None if it is full or there are none."""
@@ -143,14 +168,18 @@ class Level:
 
     def _give(self) -> None:
         """Free seats, to those whose turn it is."""
-        while self.waiting and (self.limit is None or self.executing < self.limit):
+        while self.waiting:
             queue = min(
                 (queue for queue in self._queues.values() if queue.waiting), key=lambda queue: queue.virtual_time
             )
-            waiter = queue.waiting.popleft()
+            waiter = queue.waiting[0]
+            if not self._has(waiter.width):
+                return
+            queue.waiting.popleft()
             self.waiting -= 1
             self.executing += 1
+            self.executing_seats += waiter.width
             self._virtual_time = max(self._virtual_time, queue.virtual_time)
             queue.executing += 1
-            queue.virtual_time += GUESSED_SECONDS
-            waiter.given.set_result(Seat(self._clock.monotonic(), queue))
+            queue.virtual_time += GUESSED_SECONDS * waiter.width
+            waiter.given.set_result(Seat(waiter.width, self._clock.monotonic(), queue))

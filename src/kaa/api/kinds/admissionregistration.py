@@ -13,6 +13,7 @@ V1 = GroupVersion(
         Resource(
             kind="MutatingAdmissionPolicy",
             columns=printing.policy.MUTATING_POLICY,
+            validate=validation.policies.validate_mutating_policy,
             defaults=defaults.extensions.MUTATING_POLICY,
             plural="mutatingadmissionpolicies",
             namespaced=False,
@@ -21,6 +22,7 @@ V1 = GroupVersion(
         Resource(
             kind="MutatingAdmissionPolicyBinding",
             columns=printing.policy.POLICY_BINDING,
+            validate=validation.policies.validate_mutating_binding,
             defaults=defaults.extensions.POLICY_BINDING,
             namespaced=False,
             categories=EXTENSION,
@@ -36,6 +38,7 @@ V1 = GroupVersion(
         Resource(
             kind="ValidatingAdmissionPolicy",
             columns=printing.policy.VALIDATING_POLICY,
+            validate=validation.policies.validate_validating_policy,
             defaults=defaults.extensions.VALIDATING_POLICY,
             plural="validatingadmissionpolicies",
             namespaced=False,
@@ -45,6 +48,7 @@ V1 = GroupVersion(
         Resource(
             kind="ValidatingAdmissionPolicyBinding",
             columns=printing.policy.POLICY_BINDING,
+            validate=validation.policies.validate_validating_binding,
             defaults=defaults.extensions.POLICY_BINDING,
             namespaced=False,
             categories=EXTENSION,

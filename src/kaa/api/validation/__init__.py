@@ -9,14 +9,17 @@ from kaa.api.errors import FieldError
 from kaa.api.objects import Object
 from kaa.api.resource import Resource
 from kaa.api.validation import (
+    api_services,
     cluster,
     csi,
     events,
     flow_control,
     network,
     pods,
+    policies,
     scheduling,
     storage,
+    storage_migrations,
     trust_bundles,
     webhooks,
     workloads,
@@ -24,14 +27,17 @@ from kaa.api.validation import (
 from kaa.api.validation.metadata import validate_metadata
 
 __all__ = [
+    "api_services",
     "cluster",
     "csi",
     "events",
     "flow_control",
     "network",
     "pods",
+    "policies",
     "scheduling",
     "storage",
+    "storage_migrations",
     "trust_bundles",
     "validate",
     "webhooks",

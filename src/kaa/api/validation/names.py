@@ -16,6 +16,7 @@ SUBDOMAIN_LENGTH = 253
 PORT_NAME_LENGTH = 15
 
 _LABEL = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
+_1035_LABEL = "[a-z]([-a-z0-9]*[a-z0-9])?"
 _SUBDOMAIN = rf"{_LABEL}(\.{_LABEL})*"
 _WILDCARD = rf"\*\.{_SUBDOMAIN}"
 _CONFIG_KEY = "[-._a-zA-Z0-9]+"
@@ -48,6 +49,7 @@ def between(low: int, high: int) -> str:
 
 
 _label, _subdomain = re.compile(_LABEL), re.compile(_SUBDOMAIN)
+_1035_label = re.compile(_1035_LABEL)
 _wildcard, _config_key, _percent = re.compile(_WILDCARD), re.compile(_CONFIG_KEY), re.compile(_PERCENT)
 _header, _sysctl = re.compile(_HEADER), re.compile(_SYSCTL)
 
@@ -57,6 +59,13 @@ NOT_A_LABEL = must_match(
     _LABEL,
     "my-name",
     "123-abc",
+)
+NOT_A_1035_LABEL = must_match(
+    "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, "
+    "and end with an alphanumeric character",
+    _1035_LABEL,
+    "my-name",
+    "abc-123",
 )
 NOT_A_SUBDOMAIN = must_match(
     "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', "
@@ -90,6 +99,14 @@ def dns_label(value: str) -> list[str]:
     problems = [at_most(LABEL_LENGTH)] if len(value) > LABEL_LENGTH else []
     if not _label.fullmatch(value):
         problems.append("must not contain dots" if _subdomain.fullmatch(value) else NOT_A_LABEL)
+    return problems
+
+
+def dns_1035_label(value: str) -> list[str]:
+    """A label that cannot be taken for a number: versions and plural names are such."""
+    problems = [at_most(LABEL_LENGTH)] if len(value) > LABEL_LENGTH else []
+    if not _1035_label.fullmatch(value):
+        problems.append(NOT_A_1035_LABEL)
     return problems
 
 

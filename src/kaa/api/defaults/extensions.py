@@ -1,7 +1,9 @@
 """Defaults of what extends the API (custom kinds, services, webhooks, policies, priorities) and of device claims."""
 
+from kaa.api.defaults.pods import canonical
 from kaa.api.defaults.walker import EMPTY, compile_defaults, created, zero
 from kaa.api.objects import Object
+from kaa.api.resource import SetDefaults
 
 HTTPS = 443
 
@@ -76,3 +78,27 @@ DEVICE_REQUEST = {"allocationMode": "ExactCount", "count": device_count, **TOLER
 DEVICES = {"devices": created({"requests[]": {"exactly": DEVICE_REQUEST, "firstAvailable[]": DEVICE_REQUEST}})}
 RESOURCE_CLAIM = compile_defaults({"spec": created(DEVICES), "status": EMPTY})
 RESOURCE_CLAIM_TEMPLATE = compile_defaults({"spec": created({"metadata": EMPTY, "spec": created(DEVICES)})})
+DEVICE_CLASS = compile_defaults({"spec": EMPTY})
+
+
+def canonical_values(field: str) -> SetDefaults:
+    """Writes the amounts of a map of capacities or counters in canonical form."""
+
+    def apply(obj: Object) -> None:
+        for amount in (obj.get(field) or {}).values():
+            amount["value"] = canonical(amount.get("value") or "0")
+
+    return apply
+
+
+COUNTERS = {"": canonical_values("counters")}
+RESOURCE_SLICE = compile_defaults(
+    {
+        "spec": created(
+            {
+                "devices[]": {"": canonical_values("capacity"), "consumesCounters[]": COUNTERS},
+                "sharedCounters[]": COUNTERS,
+            }
+        )
+    }
+)

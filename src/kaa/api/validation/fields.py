@@ -48,8 +48,8 @@ def forbidden(field: str, detail: str) -> FieldError:
     return FieldError("FieldValueForbidden", field, _with("Forbidden", detail))
 
 
-def too_long(field: str, limit_bytes: int) -> FieldError:
-    return FieldError("FieldValueTooLong", field, f"Too long: may not be more than {limit_bytes} bytes")
+def too_long(field: str, limit: int, unit: str = "bytes") -> FieldError:
+    return FieldError("FieldValueTooLong", field, f"Too long: may not be more than {limit} {unit}")
 
 
 def too_many(field: str, count: int, limit: int) -> FieldError:

@@ -110,3 +110,28 @@ def test_a_list_takes_seats_by_the_objects_there_are() -> None:
 
     with asyncio.Runner(loop_factory=VirtualEventLoop) as runner:
         runner.run(run())
+
+
+def test_nothing_limits_an_exempt_level() -> None:
+    """Nothing limits it, whatever it uses; and without shares of its own it takes nothing from the others."""
+
+    async def run() -> None:
+        clock = VirtualClock(1)
+        store = MemoryStore(clock)
+        server = APIServer(store, clock, requests_in_flight=SEATS)
+        await server.start()
+        info = request_info(Request("GET", "/apis"))
+        exempt = server.flow_control.classify(User("root", ("system:masters",)), "/apis", info).level
+        seats = [await exempt.take("") for _ in range(3 * SEATS)]
+        await clock.sleep(2 * ADJUSTMENT_SECONDS)
+        assert exempt.limit is None
+        assert await gauge(server, "current_executing_seats", "exempt") == 3 * SEATS + 1
+        assert await gauge(server, "nominal_limit_seats", "exempt") == 0
+        assert await gauge(server, "current_limit_seats", "catch-all") == SEATS
+        for seat in seats:
+            exempt.release(seat)
+        await server.stop()
+        await store.close()
+
+    with asyncio.Runner(loop_factory=VirtualEventLoop) as runner:
+        runner.run(run())

@@ -20,7 +20,7 @@ down: $(VENV)/.kaa ## remove the cluster "dev" and all it made
 test: $(VENV)/.dev ## all the tests; those with real containers need root
 	@if [ "$$(id -u)" = 0 ]; then tools/install-packages.sh tests; \
 	else echo '*** NOT ROOT: the end-to-end tests with real containers are SKIPPED ***'; fi
-	pytest -m 'not e2e' -n 2
+	pytest -m 'not e2e' -n 2 --dist worksteal
 	pytest -m e2e
 
 check: $(VENV)/.dev ## formatting, lint, types and the rooms' import contracts

@@ -135,3 +135,39 @@ def test_nothing_limits_an_exempt_level() -> None:
 
     with asyncio.Runner(loop_factory=VirtualEventLoop) as runner:
         runner.run(run())
+
+
+def test_an_exempt_level_lends_what_it_does_not_use() -> None:
+    """It may be given shares. Unused, its lendable part is the others'; used, they stay within what is left."""
+
+    async def run() -> None:
+        clock = VirtualClock(1)
+        store = MemoryStore(clock)
+        server = APIServer(store, clock, requests_in_flight=SEATS)
+        await server.start()
+        for kind, obj in flow_control_objects():
+            if obj["metadata"]["name"] == "exempt" and kind == "PriorityLevelConfiguration":
+                exempt = {"nominalConcurrencyShares": 245, "lendablePercent": 60}
+                obj = {**obj, "spec": {"type": "Exempt", "exempt": exempt}}
+            await server.writer.create(kind, obj)
+        await clock.sleep(1.0)
+        assert await gauge(server, "nominal_limit_seats", "exempt") == SEATS / 2
+        assert await gauge(server, "lower_limit_seats", "exempt") == SEATS / 5
+        person = asyncio.create_task(use(server, clock, PERSON, 30))
+        await clock.sleep(2 * ADJUSTMENT_SECONDS)
+        assert SEATS / 5 <= await gauge(server, "current_limit_seats", "exempt") < SEATS / 2
+        info = request_info(Request("GET", "/apis"))
+        level = server.flow_control.classify(User("root", ("system:masters",)), "/apis", info).level
+        seats = [await level.take("") for _ in range(SEATS)]
+        await clock.sleep(2 * ADJUSTMENT_SECONDS)
+        assert level.limit is None
+        assert await gauge(server, "current_limit_seats", "exempt") >= SEATS / 2
+        for seat in seats:
+            level.release(seat)
+        person.cancel()
+        await asyncio.wait([person])
+        await server.stop()
+        await store.close()
+
+    with asyncio.Runner(loop_factory=VirtualEventLoop) as runner:
+        runner.run(run())

@@ -189,10 +189,16 @@ def _gauge(name: str, help_: str) -> Iterator[str]:
 
 
 def _with_mandatory(kind: str, objects: list[Object]) -> list[Object]:
-    """The mandatory ones always have the spec that they must have, whatever is stored: every request needs a place."""
+    """The mandatory ones always have the spec that they must have, whatever is stored: every request needs a place.
+
+    Only what an exempt level has and lends is free: its settings limit nobody who belongs there.
+    """
     named = {name_of(obj): obj for obj in objects}
     for obj in mandatory(kind):
-        named[name_of(obj)] = {**named.get(name_of(obj), obj), "spec": obj["spec"]}
+        stored = named.get(name_of(obj), obj)
+        free = (stored.get("spec") or {}).get("exempt") if "exempt" in obj["spec"] else None
+        spec = {**obj["spec"], "exempt": free} if free else obj["spec"]
+        named[name_of(obj)] = {**stored, "spec": spec}
     return list(named.values())
 
 

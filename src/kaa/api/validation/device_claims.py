@@ -162,7 +162,7 @@ CLAIM = compile_rules({"spec": CLAIM_SPEC}, root=True)
 def template_metadata(metadata: Any, path: str, errors: Errors) -> None:
     """Labels and annotations are all that a template gives to its claims."""
     check_template_metadata(metadata, path, errors)
-    for field in metadata.keys() - {"labels", "annotations", "creationTimestamp"}:
+    for field in sorted(metadata.keys() - {"labels", "annotations", "creationTimestamp"}):
         errors.append(forbidden(f"{path}.{field}", "cannot be set"))
 
 

@@ -77,22 +77,28 @@ class ThreadDriver:
 
 
 class VirtualDriver:
-    """A loop on virtual time that runs only while somebody waits for something."""
+    """A loop on virtual time that runs only while somebody waits for something.
+
+    Ctrl-C cancels what is waited for, between two steps of the loop: raised wherever the cluster happens to be, it
+    would leave that half done.
+    """
 
     def __init__(self) -> None:
-        self._loop = VirtualEventLoop()
+        self._runner = asyncio.Runner(loop_factory=VirtualEventLoop)
+        self._loop = self._runner.get_loop()
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         running = _running_loop()
         if running is not None:
             coroutine.close()
             raise CalledFromInside if running is self._loop else AnotherLoop
-        return self._loop.run_until_complete(coroutine)
+        return self._runner.run(coroutine)
 
     def close(self) -> None:
-        if _running_loop() is None:  # else nothing has ever run in it
-            self.run(_finish(self._loop))
-        self._loop.close()
+        if _running_loop() is None:
+            self._runner.close()
+        else:  # nothing has ever run in it
+            self._loop.close()
 
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:

@@ -7,8 +7,8 @@ with kubelets one port a node from 10250 on, for light nodes that port for all.
 import asyncio
 
 from kaa.api.objects import Object
-from kaa.client.impersonation import Impersonating
 from kaa.client.rest import Client
+from kaa.client.with_headers import impersonating
 from kaa.cluster.agent import client_from
 from kaa.cluster.simulation.component import Component
 from kaa.cluster.simulation.images import Images
@@ -42,7 +42,7 @@ async def _run_kubelets(spec: ClusterSpec, client: Client, clock: Clock, taints:
         for number, name in enumerate(spec.simulated_names):
             serving = _serving(spec, PORT + number)
             node = simulated_node(name, spec.host_address, images, taints=taints, serving=serving)
-            own = Client(Impersonating(client.transport, f"system:node:{name}", ("system:nodes",)))
+            own = Client(impersonating(client.transport, f"system:node:{name}", ("system:nodes",)))
 
             async def run(node: Component = node, own: Client = own) -> None:
                 await node.run(own, clock)

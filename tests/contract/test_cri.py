@@ -1,4 +1,7 @@
-"""What every container runtime promises (see `kaa/cri/cri.py`), with real containers: needs root."""
+"""What every container runtime promises (see `kaa/cri/cri.py`), with real containers: needs root.
+
+Where no container is looked into, the simulated runtime promises the same: those tests take `any_machine`.
+"""
 
 import asyncio
 import os
@@ -19,6 +22,9 @@ from kaa.cri.grpc_server import serve
 from kaa.cri.linux import processes
 from kaa.cri.linux.processes import Child
 from kaa.cri.runtime import RuntimeConfig, open_runtime
+from kaa.cri.simulated import SimulatedRuntime
+from kaa.cri.simulated_behaviour import Behaviour
+from kaa.cri.simulated_program import SimulatedContainer
 from kaa.lib.clock import WallClock
 
 pytestmark = [pytest.mark.e2e, pytest.mark.skipif(os.geteuid() != 0, reason="real containers need root")]
@@ -166,7 +172,29 @@ async def import_image(socket: Path, archive: Path) -> None:
             await asyncio.sleep(0.1)
 
 
-IMPLEMENTATIONS = {"in process": in_process, "over the socket": over_the_socket, "containerd": containerd}
+async def true_or_sleep(container: SimulatedContainer) -> None:
+    """All that tests without real containers ask a command for."""
+    match container.command:
+        case ["sleep", seconds]:
+            await asyncio.sleep(float(seconds))
+        case ["true"]:
+            pass
+        case other:
+            raise AssertionError(other)
+
+
+@asynccontextmanager
+async def simulated(place: Node) -> AsyncIterator[tuple[RuntimeService, ImageService]]:
+    runtime = SimulatedRuntime(WallClock(), lambda *_: Behaviour(program=true_or_sleep), pod_cidr="10.0.0.0/24")
+    await runtime.images.pull_image({"image": {"image": IMAGE}})
+    try:
+        yield runtime, runtime.images
+    finally:
+        await runtime.close()
+
+
+WITH_CONTAINERS = {"in process": in_process, "over the socket": over_the_socket, "containerd": containerd}
+IMPLEMENTATIONS = {**WITH_CONTAINERS, "simulated": simulated}
 
 NEWER_THAN_CONTAINERD_1_6 = {
     "test_a_stop_signal_of_ones_own",
@@ -177,16 +205,27 @@ NEWER_THAN_CONTAINERD_1_6 = {
 """What Debian 12's containerd does not do: CRI has grown since."""
 
 
-@pytest.fixture(params=IMPLEMENTATIONS)
-async def machine(request: pytest.FixtureRequest) -> AsyncIterator[Machine]:
+@asynccontextmanager
+async def machine_of(request: pytest.FixtureRequest) -> AsyncIterator[Machine]:
     if request.param == "containerd" and request.function.__name__ in NEWER_THAN_CONTAINERD_1_6:
         pytest.skip("newer than containerd 1.6")
     with node() as place:
         async with IMPLEMENTATIONS[request.param](place) as (runtime, images):
-            made = Machine(place, runtime, images)
-            yield made
+            yield Machine(place, runtime, images)
             for sandbox in (await runtime.list_pod_sandbox({}))["items"]:
                 await runtime.remove_pod_sandbox({"pod_sandbox_id": sandbox["id"]})
+
+
+@pytest.fixture(params=WITH_CONTAINERS)
+async def machine(request: pytest.FixtureRequest) -> AsyncIterator[Machine]:
+    async with machine_of(request) as made:
+        yield made
+
+
+@pytest.fixture(params=IMPLEMENTATIONS)
+async def any_machine(request: pytest.FixtureRequest) -> AsyncIterator[Machine]:
+    async with machine_of(request) as made:
+        yield made
 
 
 async def test_a_container_runs_and_its_end_is_told(machine: Machine) -> None:
@@ -203,52 +242,52 @@ async def test_a_container_runs_and_its_end_is_told(machine: Machine) -> None:
     assert sorted(line.split(" ", 1)[1] for line in log.splitlines()) == ["stderr F err", "stdout F out"]
 
 
-async def test_statuses_name_the_pod_and_the_image(machine: Machine) -> None:
+async def test_statuses_name_the_pod_and_the_image(any_machine: Machine) -> None:
     """Protects what the kubelet recognises its containers by: metadata, labels, image, log path."""
-    sandbox = await machine.sandbox()
-    container = await machine.start(sandbox, "main", "sleep", "100", labels={"a": "b"}, annotations={"c": "d"})
-    status = await machine.status(container)
+    sandbox = await any_machine.sandbox()
+    container = await any_machine.start(sandbox, "main", "sleep", "100", labels={"a": "b"}, annotations={"c": "d"})
+    status = await any_machine.status(container)
     assert status["metadata"]["name"] == "main"
     assert (status["labels"], status["annotations"]) == ({"a": "b"}, {"c": "d"})
     assert status["image"]["image"] == IMAGE
-    image = (await machine.images.image_status({"image": {"image": IMAGE}}))["image"]
+    image = (await any_machine.images.image_status({"image": {"image": IMAGE}}))["image"]
     assert status["image_id"] == image["id"]
-    pod = (await machine.runtime.pod_sandbox_status({"pod_sandbox_id": sandbox[0]}))["status"]
+    pod = (await any_machine.runtime.pod_sandbox_status({"pod_sandbox_id": sandbox[0]}))["status"]
     assert pod["state"] == "SANDBOX_READY"
     assert pod["metadata"]["name"] == sandbox[1]["metadata"]["name"]
-    assert pod["network"]["ip"] == "10.0.0.1"
+    assert pod["network"]["ip"].startswith("10.0.0.")
 
 
-async def test_lists_are_filtered(machine: Machine) -> None:
+async def test_lists_are_filtered(any_machine: Machine) -> None:
     """Protects the kubelet's view: by sandbox, state and label, and everything without a filter."""
-    one, two = await machine.sandbox(), await machine.sandbox()
-    running = await machine.start(one, "main", "sleep", "100", labels={"tier": "web"})
-    ended = await machine.start(two, "main", "true")
-    await machine.ended(ended)
+    one, two = await any_machine.sandbox(), await any_machine.sandbox()
+    running = await any_machine.start(one, "main", "sleep", "100", labels={"tier": "web"})
+    ended = await any_machine.start(two, "main", "true")
+    await any_machine.ended(ended)
 
     async def listed(**wanted: Any) -> set[str]:
-        return {c["id"] for c in (await machine.runtime.list_containers({"filter": wanted}))["containers"]}
+        return {c["id"] for c in (await any_machine.runtime.list_containers({"filter": wanted}))["containers"]}
 
     assert await listed() == {running, ended}
     assert await listed(pod_sandbox_id=one[0]) == {running}
     assert await listed(state={"state": "CONTAINER_EXITED"}) == {ended}
     assert await listed(label_selector={"tier": "web"}) == {running}
-    pods = await machine.runtime.list_pod_sandbox({"filter": {"label_selector": one[1]["labels"]}})
+    pods = await any_machine.runtime.list_pod_sandbox({"filter": {"label_selector": one[1]["labels"]}})
     assert [pod["id"] for pod in pods["items"]] == [one[0]]
 
 
-async def test_what_is_unknown_is_not_found_and_stopping_it_succeeds(machine: Machine) -> None:
+async def test_what_is_unknown_is_not_found_and_stopping_it_succeeds(any_machine: Machine) -> None:
     """Protects the kubelet's repeats: stop and remove of something gone are success, a status is NotFound."""
     gone = "f" * 64
-    await machine.runtime.stop_container({"container_id": gone})
-    await machine.runtime.remove_container({"container_id": gone})
-    await machine.runtime.stop_pod_sandbox({"pod_sandbox_id": gone})
-    await machine.runtime.remove_pod_sandbox({"pod_sandbox_id": gone})
+    await any_machine.runtime.stop_container({"container_id": gone})
+    await any_machine.runtime.remove_container({"container_id": gone})
+    await any_machine.runtime.stop_pod_sandbox({"pod_sandbox_id": gone})
+    await any_machine.runtime.remove_pod_sandbox({"pod_sandbox_id": gone})
     with pytest.raises(RuntimeFault) as fault:
-        await machine.runtime.container_status({"container_id": gone})
+        await any_machine.runtime.container_status({"container_id": gone})
     assert fault.value.code == "NotFound"
     with pytest.raises(RuntimeFault) as fault:
-        await machine.runtime.pod_sandbox_status({"pod_sandbox_id": gone})
+        await any_machine.runtime.pod_sandbox_status({"pod_sandbox_id": gone})
     assert fault.value.code == "NotFound"
 
 
@@ -262,13 +301,13 @@ async def test_a_command_that_does_not_exist_fails_the_start(machine: Machine) -
     assert (status["state"], status["exit_code"], status["reason"]) == ("CONTAINER_EXITED", 128, "StartError")
 
 
-async def test_an_image_that_is_not_present_fails_the_creation(machine: Machine) -> None:
+async def test_an_image_that_is_not_present_fails_the_creation(any_machine: Machine) -> None:
     """Protects against a half-made container: nothing is left of the failed one."""
-    sandbox = await machine.sandbox()
+    sandbox = await any_machine.sandbox()
     with pytest.raises(RuntimeFault) as fault:
-        await machine.create(sandbox, container_config("main", "true", image={"image": "nowhere/nothing:1"}))
+        await any_machine.create(sandbox, container_config("main", "true", image={"image": "nowhere/nothing:1"}))
     assert fault.value.code == "NotFound"
-    assert not (await machine.runtime.list_containers({}))["containers"]
+    assert not (await any_machine.runtime.list_containers({}))["containers"]
 
 
 async def test_stopping_asks_first_and_then_kills(machine: Machine) -> None:
@@ -295,18 +334,18 @@ async def test_a_stop_signal_of_ones_own(machine: Machine) -> None:
     assert (await machine.status(container))["exit_code"] == 9
 
 
-async def test_removing_a_sandbox_removes_all_of_it(machine: Machine) -> None:
+async def test_removing_a_sandbox_removes_all_of_it(any_machine: Machine) -> None:
     """Protects the node: neither containers, mounts, nor cgroups are left behind."""
-    sandbox = await machine.sandbox()
-    await machine.start(sandbox, "main", "sleep", "100")
-    await machine.runtime.stop_pod_sandbox({"pod_sandbox_id": sandbox[0]})
-    pod = (await machine.runtime.pod_sandbox_status({"pod_sandbox_id": sandbox[0]}))["status"]
+    sandbox = await any_machine.sandbox()
+    await any_machine.start(sandbox, "main", "sleep", "100")
+    await any_machine.runtime.stop_pod_sandbox({"pod_sandbox_id": sandbox[0]})
+    pod = (await any_machine.runtime.pod_sandbox_status({"pod_sandbox_id": sandbox[0]}))["status"]
     assert pod["state"] == "SANDBOX_NOTREADY"
-    await machine.runtime.remove_pod_sandbox({"pod_sandbox_id": sandbox[0]})
-    assert not (await machine.runtime.list_containers({}))["containers"]
-    assert not (await machine.runtime.list_pod_sandbox({}))["items"]
-    assert str(machine.node.directory) not in Path("/proc/mounts").read_text()
-    assert machine.node.network.attached == {}
+    await any_machine.runtime.remove_pod_sandbox({"pod_sandbox_id": sandbox[0]})
+    assert not (await any_machine.runtime.list_containers({}))["containers"]
+    assert not (await any_machine.runtime.list_pod_sandbox({}))["items"]
+    assert str(any_machine.node.directory) not in Path("/proc/mounts").read_text()
+    assert any_machine.node.network.attached == {}
 
 
 async def test_containers_of_a_pod_share_its_namespaces(machine: Machine) -> None:
@@ -500,20 +539,20 @@ async def test_a_log_that_was_moved_away_is_reopened(machine: Machine) -> None:
             await asyncio.sleep(0.02)
 
 
-async def test_events_tell_of_each_change(machine: Machine) -> None:
+async def test_events_tell_of_each_change(any_machine: Machine) -> None:
     """Protects the kubelet's evented view."""
     seen: list[Message] = []
 
     async def listen() -> None:
-        async for event in machine.runtime.get_container_events({}):
+        async for event in any_machine.runtime.get_container_events({}):
             seen.append(event)  # noqa: PERF401  (the stream has no end)
 
     listening = asyncio.create_task(listen())
     await asyncio.sleep(0.1)
-    sandbox = await machine.sandbox()
-    container = await machine.start(sandbox, "main", "true")
-    await machine.ended(container)
-    await machine.runtime.remove_container({"container_id": container})
+    sandbox = await any_machine.sandbox()
+    container = await any_machine.start(sandbox, "main", "true")
+    await any_machine.ended(container)
+    await any_machine.runtime.remove_container({"container_id": container})
     await asyncio.sleep(0.1)
     listening.cancel()
     await asyncio.gather(listening, return_exceptions=True)
@@ -537,8 +576,8 @@ async def test_images(machine: Machine) -> None:
     assert answer["stdout"] == b"still here\n"
 
 
-async def test_the_runtime_is_ready_and_says_its_version(machine: Machine) -> None:
+async def test_the_runtime_is_ready_and_says_its_version(any_machine: Machine) -> None:
     """Protects the node's Ready condition."""
-    conditions = (await machine.runtime.status({}))["status"]["conditions"]
+    conditions = (await any_machine.runtime.status({}))["status"]["conditions"]
     assert {c["type"]: c.get("status", False) for c in conditions} == {"RuntimeReady": True, "NetworkReady": True}
-    assert (await machine.runtime.version({}))["runtime_api_version"] == "v1"
+    assert (await any_machine.runtime.version({}))["runtime_api_version"] == "v1"

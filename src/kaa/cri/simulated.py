@@ -227,7 +227,7 @@ class SimulatedRuntime:
     def _run_program(self, container: Container) -> None:
         assert container.behaviour.program is not None
         container.inside = SimulatedContainer(container.config, container.sandbox.config, container.log, self.clock)
-        work = run_program(container.behaviour.program(container.inside), container.log)
+        work = run_program(container.behaviour.program, container.inside, container.log)
         container.program = asyncio.get_running_loop().create_task(work, name=f"container {container.id[:12]}")
         container.program.add_done_callback(lambda task: self._program_ended(container, task))
 

@@ -12,12 +12,12 @@ by `MemoryError`, which stands for being killed for want of memory.
 
 import asyncio
 import traceback
-from collections.abc import Awaitable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from kaa.cri.cri import Message
-from kaa.cri.simulated_behaviour import KILLED, OUT_OF_MEMORY, TERMINATED
+from kaa.cri.simulated_behaviour import KILLED, OUT_OF_MEMORY, TERMINATED, Program
 from kaa.lib.clock import Clock, rfc3339_micro
 
 IDENTITY = "io.kubernetes."
@@ -89,10 +89,10 @@ def _text(value: bytes | str) -> str:
     return value.decode(errors="replace") if isinstance(value, bytes) else value
 
 
-async def run_program(program: Awaitable[int | None], log: ContainerLog) -> Exit:
+async def run_program(program: Program, container: SimulatedContainer, log: ContainerLog) -> Exit:
     """How the container ends. Whatever a program raises is its own affair, as a process's crash is."""
     try:
-        return Exit(await program or 0)
+        return Exit(await program(container) or 0)
     except asyncio.CancelledError:
         return Exit(TERMINATED)
     except SystemExit as end:

@@ -1,8 +1,10 @@
-"""What every Transport promises (see `kaa/client/transport.py`): HTTP, HTTPS with client certificates, in process."""
+"""What every Transport promises (see `kaa/client/transport.py`): HTTP, HTTPS with client certificates, in process,
+and those that wrap another.
+"""
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,7 +17,10 @@ from aiohttp import web
 from kaa.client.http import HTTPTransport
 from kaa.client.kubeconfig import ClientConfig
 from kaa.client.transport import Transport, TransportError
+from kaa.client.with_headers import impersonating
 from kaa.cluster.certificates import Identity, KeyPair, make_authority, make_client, make_server
+from kaa.cluster.simulation.link import Link
+from kaa.lib.clock import WallClock
 from kaa.server.inprocess import InProcessTransport
 from kaa.server.request import Request, Response
 
@@ -120,10 +125,17 @@ def echo() -> EchoServer:
     return EchoServer()
 
 
-@pytest.fixture(params=["in process", "http", "https"])
+WITHOUT_SOCKETS: dict[str, Callable[[Transport], Transport]] = {
+    "in process": lambda transport: transport,
+    "as somebody else": lambda transport: impersonating(transport, "jane", ("system:authenticated",)),
+    "a component's link": lambda transport: Link(transport, WallClock(), Random(1)),
+}
+
+
+@pytest.fixture(params=[*WITHOUT_SOCKETS, "http", "https"])
 async def transport(request: pytest.FixtureRequest, echo: EchoServer, tmp_path: Path) -> AsyncIterator[Transport]:
-    if request.param == "in process":
-        yield InProcessTransport(echo.handle)
+    if make := WITHOUT_SOCKETS.get(request.param):
+        yield make(InProcessTransport(echo.handle))
         return
     tls = server_tls(tmp_path) if request.param == "https" else None
     async with listening(echo, tls) as address:

@@ -23,6 +23,7 @@ from kaa.server.authentication.certificates import Authority, ClientCertificates
 from kaa.server.authentication.service_accounts import ISSUER, ServiceAccountTokens
 from kaa.server.authentication.static_tokens import BootstrapTokens, TokenFile
 from kaa.server.authorization import Authorization, Masters
+from kaa.server.authorization.admin_access import AdminAccessCheck
 from kaa.server.authorization.escalation import EscalationCheck
 from kaa.server.authorization.node import NodeAuthorizer
 from kaa.server.authorization.rbac import RBACAuthorizer
@@ -111,7 +112,7 @@ def _chain(core: Core, options: SecurityOptions) -> Chain:
     admission = AdmissionChain(
         Context(reader, authorizer, clock),
         reservations=(allocation,),
-        checks=(EscalationCheck(rbac, authorizer),),
+        checks=(EscalationCheck(rbac, authorizer), AdminAccessCheck(reader)),
         quota=ResourceQuota(reader, clock),
     )
     backends = Backends(reader, options.kubelet_tls, options.kubelets)

@@ -14,6 +14,7 @@ from kaa.api.objects import Object
 from kaa.server.admission import PLUGINS, AdmissionChain
 from kaa.server.admission.plugin import Context
 from kaa.server.admission.pod_standards import violations
+from kaa.server.authorization.admin_access import AdminAccessCheck
 from kaa.server.request import AdmissionRequest, Attributes, User
 
 CATALOG = builtin_catalog()
@@ -38,7 +39,7 @@ def admit(reader: Any, clock: Any) -> Admit:
     """Passes one write through all plugins and returns the request; namespace `a` and its default account are there."""
     reader.add("Namespace", "a")
     reader.add("ServiceAccount", "default", "a")
-    chain = AdmissionChain(Context(reader, AllowNothing(), clock))
+    chain = AdmissionChain(Context(reader, AllowNothing(), clock), checks=(AdminAccessCheck(reader),))
 
     async def admit(
         kind: str,
@@ -265,6 +266,26 @@ async def test_runtime_classes(admit: Admit, reader: Any) -> None:
     assert {"key": "sandbox"} in spec["tolerations"]
     with pytest.raises(APIError, match='pod rejected: RuntimeClass "none" not found'):
         await admit("Pod", pod(runtimeClassName="none"))
+
+
+@pytest.mark.parametrize("kind", ["ResourceClaim", "ResourceClaimTemplate"])
+async def test_admin_access_to_devices(admit: Admit, reader: Any, kind: str) -> None:
+    """Devices that others use are not had for the asking: only in a namespace that was labelled for it."""
+
+    def claim(**exactly: Any) -> Object:
+        spec = {"devices": {"requests": [{"name": "r", "exactly": {"deviceClassName": "gpu", **exactly}}]}}
+        return {
+            "metadata": {"name": "c", "namespace": "a"},
+            "spec": spec if kind == "ResourceClaim" else {"spec": spec},
+        }
+
+    await admit(kind, claim())
+    with pytest.raises(APIError, match=r"requests\[0\]\.exactly\.adminAccess: Forbidden: admin access") as refusal:
+        await admit(kind, claim(adminAccess=True))
+    assert refusal.value.reason == "Invalid"
+    await admit(kind, claim(adminAccess=True), claim(adminAccess=True))
+    reader.add("Namespace", "a", metadata={"labels": {"resource.kubernetes.io/admin-access": "true"}})
+    await admit(kind, claim(adminAccess=True))
 
 
 async def test_default_ingress_class(admit: Admit, reader: Any) -> None:

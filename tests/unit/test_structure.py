@@ -17,22 +17,28 @@ ROOT = Path(kaa.__file__).parent
 CHECKOUT = ROOT.parents[1]
 
 READS_TIME_OR_CHANCE = {
-    ("time", name) for name in ("time", "time_ns", "monotonic", "monotonic_ns", "perf_counter", "sleep")
-}
-READS_TIME_OR_CHANCE |= {("datetime", "now"), ("datetime", "utcnow"), ("datetime", "today"), ("asyncio", "sleep")}
-READS_TIME_OR_CHANCE |= {("random", name) for name in ("random", "randint", "choice", "shuffle", "getrandbits")}
-READS_TIME_OR_CHANCE |= {("uuid", "uuid1"), ("uuid", "uuid4"), ("secrets", "token_hex"), ("os", "urandom")}
+    (module, name)
+    for module, names in {
+        "time": ("time", "time_ns", "monotonic", "monotonic_ns", "perf_counter", "perf_counter_ns", "sleep"),
+        "datetime": ("now", "utcnow", "today"),
+        "asyncio": ("sleep",),
+        "random": ("random", "randint", "randrange", "uniform", "choice", "choices", "sample", "shuffle", "seed"),
+        "secrets": ("token_bytes", "token_hex", "token_urlsafe", "choice", "randbelow", "randbits", "SystemRandom"),
+        "uuid": ("uuid1", "uuid4"),
+        "os": ("urandom", "getrandom"),
+    }.items()
+    for name in names
+} | {("random", "getrandbits"), ("random", "randbytes"), ("random", "SystemRandom")}
 
 
 def calls_of(path: Path) -> Iterator[tuple[str, str]]:
-    """`module.function` calls in a file."""
+    """`module.function` calls in a file, and `from module import function`, which is for calling it."""
     for node in ast.walk(ast.parse(path.read_text())):
-        if (
-            isinstance(node, ast.Call)
-            and isinstance(node.func, ast.Attribute)
-            and isinstance(node.func.value, ast.Name)
-        ):
-            yield node.func.value.id, node.func.attr
+        match node:
+            case ast.Call(func=ast.Attribute(value=ast.Name(id=module), attr=name)):
+                yield module, name
+            case ast.ImportFrom(module=str(module), names=names):
+                yield from ((module, alias.name) for alias in names)
 
 
 def test_only_the_clock_reads_time_and_chance() -> None:

@@ -37,9 +37,11 @@ class PairAuthority:
     def sign(self, request_pem: bytes, usages: tuple[str, ...], seconds: int, now: datetime) -> bytes:
         """A certificate (PEM) for the request's key, subject and names, for at most the authority's own time."""
         from cryptography import x509
-        from cryptography.hazmat.primitives import hashes, serialization
+        from cryptography.hazmat.primitives import serialization
         from cryptography.hazmat.primitives.asymmetric import ec, rsa
         from cryptography.x509.oid import ExtendedKeyUsageOID
+
+        from kaa.lib.keys import signed_certificate
 
         request = x509.load_pem_x509_csr(request_pem)
         issuer = x509.load_pem_x509_certificate(self._certificate)
@@ -64,7 +66,7 @@ class PairAuthority:
         for extension in request.extensions:
             if isinstance(extension.value, x509.SubjectAlternativeName):
                 builder = builder.add_extension(extension.value, critical=extension.critical)
-        return builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+        return signed_certificate(builder, key).public_bytes(serialization.Encoding.PEM)
 
 
 EXTENDED = {

@@ -36,9 +36,11 @@ class Clock(Protocol):
 
     `now()` is timezone-aware UTC and may step; `monotonic()` is seconds from an arbitrary start and never goes
     back. `random` is this component's own generator: it isn't shared between components, so that the order in
-    which they run does not change what each draws.
+    which they run does not change what each draws. `secrets` is what private keys are drawn from: on the wall clock
+    the operating system's randomness, whatever seed decides the rest.
     """
 
+    secrets: random.Random
     random: random.Random
 
     def now(self) -> datetime: ...
@@ -53,6 +55,7 @@ class WallClock:
 
     def __init__(self) -> None:
         self.random: random.Random = random.SystemRandom()
+        self.secrets = self.random
 
     def now(self) -> datetime:
         return datetime.now(UTC)
@@ -75,6 +78,7 @@ class VirtualClock:
 
     def __init__(self, seed: int, epoch: datetime = VIRTUAL_EPOCH) -> None:
         self.random = random.Random(seed)
+        self.secrets = self.random
         self._epoch = epoch
 
     def now(self) -> datetime:
@@ -141,6 +145,11 @@ class VirtualEventLoop(asyncio.SelectorEventLoop):
             # Not ours to judge: it is raised to whoever awaits, as from a thread.
             future.set_exception(error)
         return future
+
+
+def is_unpredictable(rng: random.Random) -> bool:
+    """Whether it is the operating system that draws: nobody knows what comes, and no seed makes it come again."""
+    return isinstance(rng, random.SystemRandom)
 
 
 def random_suffix(rng: random.Random, length: int = 5) -> str:

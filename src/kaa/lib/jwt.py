@@ -13,9 +13,11 @@ from typing import Any
 
 import orjson
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
+
+from kaa.lib.keys import SIGNATURE
 
 COORDINATE_BYTES = 32
 """Of P-256: r, s, x and y are each this long."""
@@ -43,7 +45,7 @@ class Signer:
 
     def sign(self, claims: dict[str, Any]) -> str:
         signed = self._header + b"." + _encode(orjson.dumps(claims))
-        r, s = decode_dss_signature(self._key.sign(signed, ec.ECDSA(hashes.SHA256())))
+        r, s = decode_dss_signature(self._key.sign(signed, SIGNATURE))
         signature = r.to_bytes(COORDINATE_BYTES, "big") + s.to_bytes(COORDINATE_BYTES, "big")
         return (signed + b"." + _encode(signature)).decode()
 
@@ -72,7 +74,7 @@ class Verifier:
             raise InvalidToken("no key of this server has signed the token")
         r, s = (int.from_bytes(half, "big") for half in (signature[:COORDINATE_BYTES], signature[COORDINATE_BYTES:]))
         try:
-            key.verify(encode_dss_signature(r, s), signed, ec.ECDSA(hashes.SHA256()))
+            key.verify(encode_dss_signature(r, s), signed, SIGNATURE)
         except InvalidSignature:
             raise InvalidToken("the token's signature is wrong") from None
         self._verified[digest] = claims

@@ -1,11 +1,20 @@
 """Scenarios that are explored: each does to a cluster what people do, while things go wrong."""
 
+from base64 import b64encode
+
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
 from kaa.api.objects import Object
 from kaa.cluster.simulation.control_plane import controller_manager
 from kaa.cluster.simulation.credentials import known_credentials
 from kaa.cluster.simulation.everyday import AsyncCluster
 from kaa.cluster.simulation.exploration import scenario
 from kaa.cluster.simulation.standard_invariants import STANDARD, UNAMBIGUOUS, never_below_max_unavailable
+from kaa.cri.simulated_program import SimulatedContainer
+from kaa.lib.keys import elliptic_key, signed_request
 
 KNOWN_OUTCOME = ("crash", "pause", "drop", "delay", "duplicate", "reorder", "conflict", "skew")
 """Faults after which everybody knows whether a write has taken effect."""
@@ -48,7 +57,7 @@ def job(name: str, template: Object, **spec: object) -> Object:
     }
 
 
-@scenario(nodes=2)
+@scenario(nodes=2, invariants=(*STANDARD, *UNAMBIGUOUS))
 async def rolling_update(c: AsyncCluster) -> None:
     """A Deployment behind a Service is rolled over twice, the second time before the first is through."""
     rolling = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 1}}
@@ -195,3 +204,69 @@ async def two_managers(c: AsyncCluster) -> None:
         (c.faults.crash if c.faults.chance.random() < 0.5 else c.faults.pause)(leader, for_=seconds)
         await c.apply(workload("Deployment", "web", pod_template("web", f"web:{number}"), replicas=2))
     await c.run_for(60)
+
+
+KEY_TYPES = ("ECDSAP256", "ECDSAP384", "ECDSAP521", "ED25519")
+SERVING = ("digital signature", "server auth")
+TOKEN_FILE = "/var/run/secrets/kubernetes.io/serviceaccount/token"
+
+
+def request_of_node(c: AsyncCluster, name: str) -> Object:
+    """A CertificateSigningRequest for a node's serving certificate."""
+    names = {NameOID.ORGANIZATION_NAME: "system:nodes", NameOID.COMMON_NAME: f"system:node:{name}"}
+    subject = x509.Name([x509.NameAttribute(*each) for each in names.items()])
+    builder = x509.CertificateSigningRequestBuilder(subject)
+    builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
+    made = signed_request(builder, elliptic_key(ec.SECP256R1(), c.faults.chance))
+    pem = made.public_bytes(serialization.Encoding.PEM)
+    spec = {"signerName": "kubernetes.io/kubelet-serving", "request": b64encode(pem).decode(), "usages": [*SERVING]}
+    kind = {"apiVersion": "certificates.k8s.io/v1", "kind": "CertificateSigningRequest"}
+    return {**kind, "metadata": {"name": name}, "spec": spec}
+
+
+@scenario(nodes=1)
+async def keys_and_signatures(c: AsyncCluster) -> None:
+    """Certificates are signed, tokens issued, and pods ask with keys of their own: all of it shows in objects."""
+    c.faults.random(rate=1 / 10, names="kube-*", for_=30)
+    approval = {"type": "Approved", "status": "True", "reason": "ByHand", "message": "a good node"}
+    for name in ("one", "two"):
+        made = await c.client.create(request_of_node(c, name))
+        await c.client.update({**made, "status": {"conditions": [approval]}}, "approval")
+    lasting = {"name": "lasting", "annotations": {"kubernetes.io/service-account.name": "default"}}
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": lasting, "type": "kubernetes.io/service-account-token"}
+    await c.wait("serviceaccount", "default", "create")
+    await c.apply(secret)
+    request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 3600}}
+    answer = await c.client.create_subresource("ServiceAccount", "default", "default", "token", request)
+    await write(c, "token", answer["status"]["token"])
+
+    @c.image("reader")
+    async def reader(container: SimulatedContainer) -> None:
+        await write(c, "token-of-pod", container.path(TOKEN_FILE).read_text())
+
+    await c.apply({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "reader"}, "spec": READER})
+    sources = [
+        {"podCertificate": {"signerName": "example.com/a", "keyType": kind, "credentialBundlePath": kind}}
+        for kind in KEY_TYPES
+    ]
+    mounts = [{"name": str(number), "mountPath": f"/{number}"} for number in range(len(sources))]
+    volumes = [{"name": str(n), "projected": {"sources": [source]}} for n, source in enumerate(sources)]
+    containers = [{"name": "main", "image": "web:1", "volumeMounts": mounts}]
+    spec = {"containers": containers, "volumes": volumes}
+    await c.apply({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "asks"}, "spec": spec})
+    await c.wait("pod", "reader", "jsonpath={.status.phase}=Succeeded")
+    await c.wait("csr", "two", lambda csr: "certificate" in csr["status"])
+    await c.run_until(lambda: is_asked_for(c, len(KEY_TYPES)), timeout=600)
+    await c.delete("pod", "asks")
+
+
+async def is_asked_for(c: AsyncCluster, certificates: int) -> bool:
+    return len(await c.list("podcertificaterequests")) == certificates
+
+
+READER: Object = {"restartPolicy": "OnFailure", "containers": [{"name": "main", "image": "reader"}]}
+
+
+async def write(c: AsyncCluster, name: str, text: str) -> None:
+    """Puts a text where the history has it."""
+    await c.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": {"text": text}})

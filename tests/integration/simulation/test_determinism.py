@@ -28,10 +28,14 @@ CHANCE = {"time", "random", "secrets", "uuid", "threading"}
 ALLOWED = {("random", "Random"), ("uuid", "UUID")}
 """What of them is no chance: a generator that was seeded, a type."""
 
+DRAWS_FROM_THE_MACHINE = {"generate_private_key", "generate_key", "generate", "random_serial_number", "urandom"}
+"""What libraries call the making of a key or a number that no seed decides; `lib/keys.py` makes them of one."""
+
 OUTSIDE = (
     "lib/clock.py",  # the one that may
     "cli/",
     "cluster/agent.py",  # processes and machines that are real
+    "cluster/certificates.py",  # what a real port is opened with
     "cluster/supervisor.py",
     "cluster/simulation/drivers.py",  # the thread of a cluster on the wall clock
     "cri/",
@@ -39,6 +43,8 @@ OUTSIDE = (
     "scheduler/watched.py",  # foreign plugins, which may hang
     "store/sqlite.py",
 )
+INSIDE = ("cri/simulated", "cri/remotecommand.py", "cri/streaming.py")
+"""What is inside of what is outside."""
 
 
 @pytest.mark.parametrize("scenario", ALL, ids=lambda found: found.run.__name__)
@@ -93,7 +99,7 @@ def test_a_virtual_hour_with_the_real_kubelet_is_the_same_twice() -> None:
 def trees() -> Iterator[tuple[str, ast.AST]]:
     for path in sorted(SOURCE.rglob("*.py")):
         name = str(path.relative_to(SOURCE))
-        if not name.startswith(OUTSIDE):
+        if name.startswith(INSIDE) or not name.startswith(OUTSIDE):
             yield name, ast.parse(path.read_text())
 
 
@@ -112,6 +118,32 @@ def test_nothing_is_read_that_differs_from_run_to_run() -> None:
                 case ast.Attribute(value=ast.Name(id="os"), attr="urandom" | "getrandom"):
                     found.append(f"{name}: os.{node.attr}")
     assert found == []
+
+
+def is_signed_by_chance(call: ast.Call) -> bool:
+    """An ECDSA signature that draws a number: of a certificate or a request, or of bytes."""
+    match call:
+        case ast.Call(func=ast.Attribute(attr="sign"), args=[_, ast.Call(func=ast.Attribute(attr="SHA256"))]):
+            return all(keyword.arg != "ecdsa_deterministic" for keyword in call.keywords)
+        case ast.Call(func=ast.Attribute(attr="ECDSA")):
+            return all(keyword.arg != "deterministic_signing" for keyword in call.keywords)
+    return False
+
+
+def test_keys_and_signatures_are_of_a_seed() -> None:
+    """Public keys, certificates and tokens show in objects: `lib/keys.py` makes all that a simulated cluster has.
+
+    A key of the process's own is allowed where the wall clock decides; nothing in a virtual cluster asks for it.
+    """
+    found = []
+    for name, tree in trees():
+        for node in ast.walk(tree):
+            match node:
+                case ast.Call(func=ast.Attribute(attr=attr)) if attr in DRAWS_FROM_THE_MACHINE:
+                    found.append(f"{name}: {attr}")
+                case ast.Call() if is_signed_by_chance(node):
+                    found.append(f"{name}:{node.lineno}")
+    assert found == ["cluster/simulation/credentials.py: generate_private_key", "lib/keys.py: generate_private_key"]
 
 
 def is_set(node: ast.expr) -> bool:

@@ -15,12 +15,13 @@ from random import Random
 from typing import Any
 from uuid import UUID
 
-from kaa.lib.clock import Clock
+from kaa.lib.clock import Clock, is_unpredictable
 
 
 class ComponentClock:
     def __init__(self, world: Clock, seed: int, name: str) -> None:
         self.random = Random(f"{seed}/{name}")
+        self.secrets = world.secrets if is_unpredictable(world.secrets) else self.random
         self.skew = timedelta()
         self._world = world
         self._awake = asyncio.Event()

@@ -9,6 +9,7 @@ import base64
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from random import Random
 from typing import TYPE_CHECKING
 
 from kaa.api.objects import Object, condition, name_of, namespace_of, uid_of
@@ -71,7 +72,7 @@ class PodCertificates:
 
     async def _ask(self, request: Request, source: Object) -> tuple[str, str]:
         """The key in PEM, and the name of the request for its certificate."""
-        key, stub = make_key(source["keyType"])
+        key, stub = make_key(source["keyType"], self._clock.secrets)
         pod, namespace = request.pod, namespace_of(request.pod)
         account = await self._client.get("ServiceAccount", pod["spec"].get("serviceAccountName", "default"), namespace)
         node = await self._client.get("Node", pod["spec"]["nodeName"])
@@ -113,23 +114,24 @@ class PodCertificates:
             await self._clock.sleep(LOOK_SECONDS)
 
 
-def make_key(key_type: str) -> tuple[str, bytes]:
+def make_key(key_type: str, rng: Random) -> tuple[str, bytes]:
     """A new private key (PKCS#8, PEM), and a signing request (PKCS#10, DER) that only proves to have it."""
     from cryptography import x509
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    from kaa.lib.keys import edwards_key, elliptic_key, rsa_key, signed_request
 
     makers: dict[str, Callable[[], CertificateIssuerPrivateKeyTypes]] = {
-        "RSA3072": lambda: rsa.generate_private_key(65537, 3072),
-        "RSA4096": lambda: rsa.generate_private_key(65537, 4096),
-        "ECDSAP256": lambda: ec.generate_private_key(ec.SECP256R1()),
-        "ECDSAP384": lambda: ec.generate_private_key(ec.SECP384R1()),
-        "ECDSAP521": lambda: ec.generate_private_key(ec.SECP521R1()),
-        "ED25519": ed25519.Ed25519PrivateKey.generate,
+        "RSA3072": lambda: rsa_key(3072, rng),
+        "RSA4096": lambda: rsa_key(4096, rng),
+        "ECDSAP256": lambda: elliptic_key(ec.SECP256R1(), rng),
+        "ECDSAP384": lambda: elliptic_key(ec.SECP384R1(), rng),
+        "ECDSAP521": lambda: elliptic_key(ec.SECP521R1(), rng),
+        "ED25519": lambda: edwards_key(rng),
     }
     key = makers[key_type]()
-    digest = None if key_type == "ED25519" else hashes.SHA256()
-    stub = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).sign(key, digest)
+    stub = signed_request(x509.CertificateSigningRequestBuilder(x509.Name([])), key)
     text = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )

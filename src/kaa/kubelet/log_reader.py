@@ -90,7 +90,7 @@ async def _lines(path: Path, options: LogOptions, clock: Clock, is_running: Call
                 old.seek(starts[file])
                 for line in old:
                     yield line
-    if not path.exists():
+    if not await _appears(path, options, clock, is_running):
         return
     current = path.open("rb")
     try:
@@ -114,6 +114,17 @@ async def _lines(path: Path, options: LogOptions, clock: Clock, is_running: Call
                 await clock.sleep(POLL_SECONDS)
     finally:
         current.close()
+
+
+async def _appears(path: Path, options: LogOptions, clock: Clock, is_running: Callable[[], bool]) -> bool:
+    """A runtime may make the file with the first line: a follower waits for it as long as it can come."""
+    while True:
+        was_running = is_running()
+        if path.exists():
+            return True
+        if not (options.follow and was_running):
+            return False
+        await clock.sleep(POLL_SECONDS)
 
 
 def _is_rotated(path: Path, descriptor: int) -> bool:

@@ -102,6 +102,26 @@ async def test_follow_through_a_rotation_until_the_container_ends(tmp_path: Path
     assert text == "one\ntwo\nthree\nfour\n"
 
 
+async def test_follow_before_the_first_line(tmp_path: Path) -> None:
+    """A container that runs and has said nothing yet is waited for; one that ends so has an empty log."""
+    path = tmp_path / "0.log"
+    running = True
+
+    async def container(text: str) -> None:
+        nonlocal running
+        await asyncio.sleep(0.15)
+        if text:
+            path.write_text(text)
+        running = False
+
+    silent, _ = await asyncio.gather(read(path, lambda: running, follow=True), container(""))
+    assert silent == ""
+    running = True
+    assert await read(path, lambda: running) == ""
+    text, _ = await asyncio.gather(read(path, lambda: running, follow=True), container(entry(1, "one")))
+    assert text == "one\n"
+
+
 async def test_rotation_keeps_five_files(tmp_path: Path) -> None:
     """Only a large log is put aside, and only the newest four of those are kept."""
     path = tmp_path / "0.log"

@@ -9,7 +9,7 @@ informers.view.owned(replica_set, "Pod")
 import asyncio
 from collections.abc import Callable, Iterator
 
-from kaa.api.objects import Object, uid_of
+from kaa.api.objects import Object, namespace_of, uid_of
 from kaa.api.resource import Resource
 from kaa.api.selectors import Selector
 from kaa.client.cache import Objects
@@ -31,8 +31,12 @@ class View:
         return self._find(kind).list(namespace, selector)
 
     def owned(self, owner: Object, kind: str | Resource) -> Objects:
-        """The objects of that kind that `owner` controls."""
-        return self._find(kind).owned(uid_of(owner))
+        """The objects of that kind that `owner` controls.
+
+        An owner with a namespace has no say elsewhere: who names it there gets nothing of it, and must not disturb it.
+        """
+        found, namespace = self._find(kind).owned(uid_of(owner)), namespace_of(owner)
+        return [obj for obj in found if namespace_of(obj) == namespace] if namespace else found
 
     def count_by_index(self, kind: str | Resource, index: str, key: str) -> int:
         """How many `by_index` would find; none is decoded for that."""

@@ -266,6 +266,21 @@ async def test_a_late_subscriber_is_told_of_what_is_there(server: ListWatchServe
         assert Told(informer).changes == ["+a"]
 
 
+async def test_nobody_owns_anything_in_another_namespace(server: ListWatchServer, client: Client) -> None:
+    """Whoever knows a uid can name it as owner: that must not give him a say in the owner's namespace."""
+    for namespace in ("one", "two"):
+        await server.put(f"{PODS}/{namespace}", pod(namespace, namespace, owner="u1"))
+    informers = Informers(client, WallClock())
+    informers.informer("Pod")
+    async with running(informers):
+        async with asyncio.timeout(10):
+            await informers.wait_synced()
+        owned = informers.view.owned({"metadata": {"uid": "u1", "namespace": "one"}}, "Pod")
+        assert [p["metadata"]["name"] for p in owned] == ["one"]
+        everywhere = informers.view.owned({"metadata": {"uid": "u1"}}, "Pod")
+        assert sorted(p["metadata"]["name"] for p in everywhere) == ["one", "two"], "a cluster's object owns anywhere"
+
+
 async def test_informers_share_one_a_kind_and_start_late_ones(server: ListWatchServer, client: Client) -> None:
     """A kind is watched once however many ask, under whatever name; a dropped kind is forgotten."""
     await server.put(f"{PODS}/a", pod("a", owner="u1"))

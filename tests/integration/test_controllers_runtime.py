@@ -1,17 +1,23 @@
 """The runtime's promises, with a real server: retries, read-your-own-writes, and what a slow watch must not cause."""
 
 import asyncio
+import gc
+import warnings
 from contextlib import asynccontextmanager
 from datetime import datetime
 from itertools import pairwise
 from typing import Any
 
 from kaa.api.errors import APIError
+from kaa.api.objects import Object
+from kaa.client.events import EventRecorder
 from kaa.client.rest import Client
+from kaa.client.view import Informers
 from kaa.controllers import Options, all_controllers, all_programs, replicaset
-from kaa.controllers.actions import CreateAll, Update
+from kaa.controllers.actions import CreateAll, DeleteAll, Update
 from kaa.controllers.controller import Controller
-from kaa.controllers.runtime import ControllerManager
+from kaa.controllers.executor import Executor
+from kaa.controllers.runtime import ControllerManager, KeyEffects
 from kaa.lib.clock import VirtualClock, VirtualEventLoop
 from kaa.server.app import APIServer
 from kaa.server.inprocess import InProcessTransport
@@ -199,3 +205,31 @@ def test_nothing_is_watched_twice() -> None:
         assert len(transport.watches) == len({*transport.watches}) + 2
 
     play(scenario)
+
+
+def test_a_manager_that_ends_in_the_midst_of_many_writes_leaves_no_coroutine() -> None:
+    """Writes that had been handed out and had not begun are nobody's any more: nothing is said of them at exit."""
+
+    async def main() -> None:
+        clock = VirtualClock(seed=3)
+        server = APIServer(MemoryStore(clock), clock)
+        await server.start()
+        client = Client(InProcessTransport(server.handle))
+        executor = Executor(client, Informers(client, clock), EventRecorder(client, clock, "test"), lambda *_: None)
+        maps = tuple(config_map(number) for number in range(3))
+        for action in (CreateAll(maps), DeleteAll(maps)):
+            working = asyncio.ensure_future(executor.perform(action, KeyEffects()))
+            await asyncio.sleep(0)  # it has begun, and what it hands out has not
+            working.cancel()
+            await asyncio.wait([working])
+        await server.stop()
+
+    def config_map(number: int) -> Object:
+        metadata = {"name": f"c-{number}", "namespace": "default", "uid": str(number)}
+        return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata}
+
+    with warnings.catch_warnings(record=True) as warned, asyncio.Runner(loop_factory=VirtualEventLoop) as runner:
+        warnings.simplefilter("always")
+        runner.run(main())
+        gc.collect()
+    assert [str(warning.message) for warning in warned] == []

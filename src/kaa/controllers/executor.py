@@ -122,15 +122,16 @@ class Executor:
             self._observe(answer)
 
     async def _create_all(self, objects: tuple[Object, ...], announcement: Announcement | None) -> APIError | None:
-        return await _in_batches(
-            objects, slow_start(len(objects)), lambda obj: self._tolerant(EVERY, self._create(obj, announcement))
-        )
+        async def write(obj: Object) -> APIError | None:
+            return await self._tolerant(EVERY, self._create(obj, announcement))
+
+        return await _in_batches(objects, slow_start(len(objects)), write)
 
     async def _delete_all(
         self, objects: tuple[Object, ...], announcement: Announcement | None, effects: Effects
     ) -> APIError | None:
-        def write(obj: Object) -> Awaitable[APIError | None]:
-            return self._tolerant(EVERY, self._delete(Delete(obj, announcement=announcement), effects))
+        async def write(obj: Object) -> APIError | None:
+            return await self._tolerant(EVERY, self._delete(Delete(obj, announcement=announcement), effects))
 
         sizes = [PARALLEL_DELETIONS] * -(-len(objects) // PARALLEL_DELETIONS)
         return await _in_batches(objects, sizes, write)
@@ -234,7 +235,10 @@ def slow_start(count: int) -> Iterable[int]:
 async def _in_batches(
     objects: tuple[Object, ...], sizes: Iterable[int], write: Callable[[Object], Awaitable[APIError | None]]
 ) -> APIError | None:
-    """One batch after the other, each at once; stops after the first with a refusal, and returns that."""
+    """One batch after the other, each at once; stops after the first with a refusal, and returns that.
+
+    A write may be cancelled before its first step, so `write` makes no coroutine that would then never be awaited.
+    """
     rest = iter(objects)
     for size in sizes:
         answers = await asyncio.gather(*(write(obj) for obj in islice(rest, size)))

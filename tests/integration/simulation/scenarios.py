@@ -142,7 +142,7 @@ async def daemons(c: AsyncCluster) -> None:
 async def scheduling(c: AsyncCluster) -> None:
     """More pods than there is room for are made and deleted while the scheduler dies, again and again."""
     template = pod_template("big")
-    template["spec"]["containers"][0]["resources"] = {"requests": {"cpu": "3"}}
+    template["spec"]["containers"][0]["resources"] = {"requests": {"cpu": "10"}}  # a node has 32
     await c.apply(workload("Deployment", "big", template, replicas=8))
     for _ in range(6):
         c.faults.crash("kube-scheduler", for_=c.faults.chance.uniform(0.01, 2))

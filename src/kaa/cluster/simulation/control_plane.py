@@ -51,28 +51,33 @@ def security_of(credentials: Credentials, kubelets: Kubelets | None = None) -> S
     return secure(options)
 
 
+def complete_options(options: "Options | None", credentials: Credentials, clock: Clock) -> "Options":
+    """What every cluster's controllers need, where `options` does not say otherwise."""
+    from kaa.controllers import Options
+    from kaa.controllers.certificate_authority import PairAuthority
+    from kaa.controllers.service_account_token import sign_with
+
+    chosen, authority = options or Options(), credentials.authority
+    return replace(
+        chosen,
+        root_ca_pem=chosen.root_ca_pem or authority.certificate.decode(),
+        sign_token=chosen.sign_token or sign_with(lambda: credentials.token_key),
+        authority=chosen.authority or PairAuthority(authority.certificate, authority.key, clock),
+        cluster_cidr=chosen.cluster_cidr or CLUSTER_CIDR,
+        local_volumes=chosen.local_volumes or (lambda node: VOLUMES),
+    )
+
+
 def controller_manager(options: "Options | None", credentials: Credentials, identity: str = "") -> Component:
-    """With what every cluster's controllers need, where `options` does not say otherwise.
+    """All controllers, with the options completed.
 
     One with an `identity` works only while it holds the lease, so that there can be several.
     """
 
     async def run(client: Client, clock: Clock) -> None:
-        from kaa.controllers import Options
-        from kaa.controllers.certificate_authority import PairAuthority
         from kaa.controllers.runtime import run_controller_manager
-        from kaa.controllers.service_account_token import sign_with
 
-        chosen = options or Options()
-        authority = PairAuthority(credentials.authority.certificate, credentials.authority.key, clock)
-        complete = replace(
-            chosen,
-            root_ca_pem=chosen.root_ca_pem or credentials.authority.certificate.decode(),
-            sign_token=chosen.sign_token or sign_with(lambda: credentials.token_key),
-            authority=chosen.authority or authority,
-            cluster_cidr=chosen.cluster_cidr or CLUSTER_CIDR,
-            local_volumes=chosen.local_volumes or (lambda node: VOLUMES),
-        )
+        complete = complete_options(options, credentials, clock)
         await run_controller_manager(client, clock, options=complete, identity=identity)
 
     name = f"kube-controller-manager/{identity}" if identity else "kube-controller-manager"

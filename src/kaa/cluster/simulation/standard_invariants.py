@@ -20,6 +20,7 @@ from kaa.cluster.simulation.invariants import Invariant, Moment, invariant
 from kaa.controllers.pods import is_active, is_ready, is_terminal
 
 ONE = parse_quantity(1)
+ORDINAL = "apps.kubernetes.io/pod-index"
 
 # Deployments
 
@@ -98,15 +99,32 @@ def _scaled(value: Any, total: int, *, up: bool) -> int:
     return ceil(exact) if up else floor(exact)
 
 
+@invariant("Pod")
+def never_above_replicas(moment: Moment) -> Iterator[str]:
+    """A ReplicaSet never makes a pod when it has as many active ones as it asks for."""
+    if not moment.created or moment.new is None:
+        return
+    owner = moment.objects.controller(moment.new, "ReplicaSet")
+    if owner is None:
+        return
+    limit = max(spec.get("replicas", 1) for spec in moment.objects.promised(owner))
+    active = sum(is_active(pod) for pod in moment.objects.owned(owner, "Pod"))
+    if active > limit:
+        yield f"{_full_name(owner)} has {active} active pods; at most {limit} are allowed"
+
+
 # Other workloads
 
 
 @invariant("Pod")
 def one_pod_an_ordinal(moment: Moment) -> Iterator[str]:
-    """A StatefulSet's pod is removed only when its containers have ended, or its node is gone.
+    """A StatefulSet's pod is made only when there is none of its ordinal, and removed only when its containers have
+    ended, or its node is gone.
 
-    A name has one object at a time; that it has one *running* pod at a time depends on this.
+    A name has one object at a time; that it has one *running* pod at a time depends on the end of the one before.
     """
+    if moment.created and moment.new is not None:
+        yield from _namesakes(moment, moment.new)
     if moment.new is not None or moment.old is None or not _is_of(moment.old, "StatefulSet"):
         return
     node = moment.old["spec"].get("nodeName", "")
@@ -121,6 +139,16 @@ def one_pod_an_ordinal(moment: Moment) -> Iterator[str]:
         yield f"{_full_name(moment.old)} was removed while {', '.join(running) or 'it'} ran on {node}"
 
 
+def _namesakes(moment: Moment, pod: Object) -> Iterator[str]:
+    owner = moment.objects.controller(pod, "StatefulSet")
+    ordinal = labels_of(pod).get(ORDINAL)
+    if owner is None or ordinal is None:
+        return
+    there = [name_of(other) for other in moment.objects.owned(owner, "Pod") if labels_of(other).get(ORDINAL) == ordinal]
+    if len(there) > 1:
+        yield f"{_full_name(owner)} has {len(there)} pods of the ordinal {ordinal}: {', '.join(sorted(there))}"
+
+
 @invariant("Pod")
 def ordinals_in_order(moment: Moment) -> Iterator[str]:
     """With OrderedReady, a pod is made only when all those of lower ordinals are there, and ready."""
@@ -130,7 +158,7 @@ def ordinals_in_order(moment: Moment) -> Iterator[str]:
     if owner is None or owner["spec"].get("podManagementPolicy", "OrderedReady") != "OrderedReady":
         return
     start = (owner["spec"].get("ordinals") or {}).get("start", 0)
-    for ordinal in range(start, int(name_of(moment.new).rpartition("-")[2])):
+    for ordinal in range(start, int(labels_of(moment.new)[ORDINAL])):
         name = f"{name_of(owner)}-{ordinal}"
         lower = moment.objects.get("Pod", name, namespace_of(owner))
         if lower is None or not is_ready(lower):
@@ -421,6 +449,7 @@ ALWAYS: tuple[Invariant, ...] = (
 )
 
 UNAMBIGUOUS: tuple[Invariant, ...] = (
+    never_above_replicas,
     one_daemon_a_node,
     never_above_parallelism,
     never_above_completions,

@@ -209,7 +209,6 @@ class LogStore:
         """Puts the answer into the newest group, which holds or follows everything that it depends on."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Transaction] = loop.create_future()
-        future.add_done_callback(_retrieve)
         group = self._waiting if self._waiting or not self._committing else self._committing
         group.answers.append((future, answer))
         if self._waiting and not self._committing and not self._flush_is_due:
@@ -222,7 +221,11 @@ class LogStore:
         self._flush_is_due = False
         if self._waiting and not self._committing:
             self._committing, self._waiting = self._waiting, _Group()
-            self._log.append(self._committing.batch).add_done_callback(self._appended)
+            appended = self._log.append(self._committing.batch)
+            if appended.done():
+                self._appended(appended)
+            else:
+                appended.add_done_callback(self._appended)
 
     def _appended(self, appended: "asyncio.Future[None]") -> None:
         group = self._committing
@@ -236,6 +239,8 @@ class LogStore:
             for future, _ in answers:
                 if not future.done():
                     future.set_exception(error)
+                    # Seen: the caller may have been cancelled, or be nobody (a lease that ran out).
+                    future.exception()
             return
         self._apply(group.batch)
         self._committing = _Group()
@@ -382,12 +387,6 @@ class LogStore:
     def _check_open(self) -> None:
         if self._closed:
             raise StoreFailed("the store is closed")
-
-
-def _retrieve(future: "asyncio.Future[Transaction]") -> None:
-    """Marks a failure as seen: the caller may have been cancelled, or be nobody (a lease that ran out)."""
-    if not future.cancelled():
-        future.exception()
 
 
 def _key_value_of(change: Change) -> KeyValue | None:

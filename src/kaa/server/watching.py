@@ -20,8 +20,8 @@ from kaa.server.request import Outlet
 from kaa.server.watch_cache import KindCache, WatchCache
 from kaa.server.watchers import Watcher, event_of
 
-BOOKMARK_SECONDS = 60.0
-"""Seconds between bookmarks."""
+BOOKMARK_SECONDS = 150.0
+"""Seconds between bookmarks. History is kept for twice this, so whoever is cut off can come back for as long again."""
 
 MIN_TIMEOUT_SECONDS = 1800
 """A watch without a limit of its own ends after this to twice this, so that clients spread over servers anew."""

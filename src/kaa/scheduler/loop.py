@@ -107,7 +107,8 @@ class Scheduler:
                 # Before all is known, a full node looks empty.
                 await self._informers.wait_synced()
                 self._tracker.renominate()
-                tasks.create_task(follow(self._files, self._clock, self._plugin_changed))
+                if self._files:
+                    tasks.create_task(follow(self._files, self._clock, self._plugin_changed))
                 await self._schedule(tasks)
         finally:
             self.queue.close()

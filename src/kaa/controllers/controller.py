@@ -52,12 +52,22 @@ Reconcile: TypeAlias = Callable[[Object, View, datetime], Actions]
 Gone: TypeAlias = Callable[[Key, View, datetime], Actions]
 
 
+When: TypeAlias = Callable[[Object | None, Object | None], bool]
+"""Whether a change from the first to the second matters at all; None stands for absent. Asked for every change."""
+
+
 def any_change(old: Object | None, new: Object | None) -> bool:
     return True
 
 
-def every_object(obj: Object) -> bool:
-    return True
+def either(wanted: Callable[[Object], bool]) -> When:
+    """It was what is wanted, or is now."""
+    return lambda old, new: any(obj is not None and wanted(obj) for obj in (old, new))
+
+
+def differs(*read: Callable[[Object], object]) -> When:
+    """It came or went, or something that is read of it has changed."""
+    return lambda old, new: old is None or new is None or any(of(old) != of(new) for of in read)
 
 
 def deletion(old: Object | None, new: Object | None) -> bool:
@@ -71,11 +81,9 @@ def presence(old: Object | None, new: Object | None) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Watch:
-    """`when(old, new)` says which changes matter at all; None stands for absent. It is called for every change."""
-
     kind: str
     keys: Keys
-    when: Callable[[Object | None, Object | None], bool] = any_change
+    when: When = any_change
     settle_seconds: float = 0.0  # from a change to the reconcile, so that changes that come together are seen together
 
 
@@ -98,8 +106,8 @@ class Controller:
     indexes: tuple[Index, ...] = ()
     field_selectors: Mapping[str, str] = field(default_factory=dict)
     """By kind: all that this row, and every other row, sees of it. Saves a cache of what nobody reads."""
-    concerns: Callable[[Object], bool] = every_object
-    """Whether an object of `kind` can be of any interest: what a change is neither before nor after starts nothing."""
+    when: When = any_change
+    """Which changes of `kind` itself start anything."""
     gone: Gone | None = None
     workers: int = 5
     resync_seconds: float = 0.0  # reconcile each object at least so often; 0: only on changes
@@ -116,7 +124,7 @@ def key_of(obj: Object) -> Key:
     return namespace_of(obj), name_of(obj)
 
 
-def owned(kind: str, *, by: str, settle_seconds: float = 0.0) -> Watch:
+def owned(kind: str, *, by: str, when: When = any_change, settle_seconds: float = 0.0) -> Watch:
     """Objects concern their controller; one with no controller concerns all of kind `by` whose selector matches it."""
 
     def keys(obj: Object, view: View) -> Iterator[Key]:
@@ -129,7 +137,7 @@ def owned(kind: str, *, by: str, settle_seconds: float = 0.0) -> Watch:
             if selects(candidate, obj):
                 yield key_of(candidate)
 
-    return Watch(kind, keys, settle_seconds=settle_seconds)
+    return Watch(kind, keys, when, settle_seconds)
 
 
 def selected(kind: str, *, by: str) -> Watch:

@@ -16,6 +16,7 @@ from kaa.api.objects import (
     Object,
     annotations_of,
     condition,
+    controller_of,
     copy_object,
     is_being_deleted,
     name_of,
@@ -24,7 +25,7 @@ from kaa.api.objects import (
     uid_of,
 )
 from kaa.controllers.actions import Action, Announcement, Create, Delete, RecordEvent, RequeueAfter, UpdateStatus
-from kaa.controllers.controller import Actions, Controller, View, owned
+from kaa.controllers.controller import Actions, Controller, View, differs, owned
 from kaa.controllers.cron_schedule import count_missed, parse_schedule
 from kaa.controllers.job_verdict import FINAL
 from kaa.lib.clock import parse_rfc3339, rfc3339
@@ -177,6 +178,10 @@ def outcome_of(job: Object) -> str:
     return next((kind for kind in FINAL.values() if (condition(conditions, kind) or {}).get("status") == "True"), "")
 
 
+def generation_of(cron_job: Object) -> object:
+    return cron_job["metadata"].get("generation")
+
+
 def begin_of(job: Object) -> tuple[str, str]:
     return job.get("status", {}).get("startTime") or job["metadata"]["creationTimestamp"], name_of(job)
 
@@ -211,6 +216,7 @@ def deletion(cron_job: Object) -> Announcement:
 CONTROLLER = Controller(
     name="cronjob",
     kind="CronJob",
-    watches=(owned("Job", by="CronJob"),),
+    when=differs(generation_of, is_being_deleted),  # its status only we write
+    watches=(owned("Job", by="CronJob", when=differs(outcome_of, is_being_deleted, controller_of)),),
     reconcile=reconcile,
 )

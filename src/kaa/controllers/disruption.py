@@ -22,7 +22,7 @@ from kaa.api.objects import (
 )
 from kaa.api.selectors import selector_of
 from kaa.controllers.actions import Action, ReadScale, RecordEvent, RequeueAfter, UpdateStatus
-from kaa.controllers.controller import Actions, Controller, Key, View, Watch, key_of
+from kaa.controllers.controller import Actions, Controller, Key, View, Watch, either, key_of
 from kaa.controllers.deployment_rollout import resolve, size_of
 from kaa.controllers.pods import is_ready, is_terminal
 from kaa.lib.clock import parse_rfc3339, rfc3339
@@ -228,6 +228,8 @@ def is_target(pod: Object) -> bool:
     return condition(pod.get("status", {}).get("conditions"), "DisruptionTarget") is not None
 
 
-STALE_DISRUPTION = Controller(name="stale-pod-disruption", kind="Pod", reconcile=forget_disruption, concerns=is_target)
+STALE_DISRUPTION = Controller(
+    name="stale-pod-disruption", kind="Pod", reconcile=forget_disruption, when=either(is_target)
+)
 
 CONTROLLERS = (DISRUPTION, STALE_DISRUPTION)

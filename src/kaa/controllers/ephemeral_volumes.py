@@ -18,7 +18,7 @@ from kaa.api.objects import (
     uid_of,
 )
 from kaa.controllers.actions import Announcement, Create, RecordEvent
-from kaa.controllers.controller import Actions, Controller, Key, View, Watch, deletion, key_of
+from kaa.controllers.controller import Actions, Controller, Key, View, Watch, deletion, either, key_of
 from kaa.controllers.pods import is_terminal
 from kaa.controllers.protection import POD_CLAIMS, pods_by_claim
 
@@ -64,7 +64,7 @@ def has_ephemeral_volume(pod: Object) -> bool:
 CONTROLLER = Controller(
     name="ephemeral-volume",
     kind="Pod",
-    concerns=has_ephemeral_volume,
+    when=either(has_ephemeral_volume),
     watches=(Watch("PersistentVolumeClaim", pods_with_claim, when=deletion),),
     indexes=(pods_by_claim(),),
     reconcile=reconcile,

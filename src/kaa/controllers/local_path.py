@@ -31,7 +31,7 @@ from kaa.api.volume_binding import (
     phase_of,
 )
 from kaa.controllers.actions import Create, Delete, RecordEvent, Update
-from kaa.controllers.controller import Actions, Controller, View
+from kaa.controllers.controller import Actions, Controller, View, either
 
 DIRECTORY_FINALIZER = "kaa.dev/local-directory"
 HOSTNAME = "kubernetes.io/hostname"
@@ -76,7 +76,7 @@ def controller(directory_of: DirectoryOf, *, has_directories: bool = True) -> Co
         kind="PersistentVolumeClaim",
         reads=("PersistentVolume", "StorageClass", "Node"),
         reconcile=reconcile,
-        concerns=lambda claim: annotations_of(claim).get(STORAGE_PROVISIONER) == LOCAL_PATH,
+        when=either(lambda claim: annotations_of(claim).get(STORAGE_PROVISIONER) == LOCAL_PATH),
     )
 
 
@@ -149,4 +149,4 @@ def reclaim(volume: Object, view: View, now: datetime) -> Actions:
         yield Delete(volume)
 
 
-CONTROLLER = Controller(name="local-path-reclaimer", kind="PersistentVolume", reconcile=reclaim, concerns=is_ours)
+CONTROLLER = Controller(name="local-path-reclaimer", kind="PersistentVolume", reconcile=reclaim, when=either(is_ours))

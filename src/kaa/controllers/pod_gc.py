@@ -13,9 +13,9 @@ from datetime import datetime
 
 from kaa.api.objects import Object, condition, is_being_deleted, name_of
 from kaa.controllers.actions import Delete, Patch, RequeueAfter
-from kaa.controllers.controller import POD_NODE, Actions, Controller, Key, View, Watch, key_of, pods_by_node
+from kaa.controllers.controller import POD_NODE, Actions, Controller, Key, View, Watch, differs, key_of, pods_by_node
 from kaa.controllers.memory import Since
-from kaa.controllers.pods import is_terminal
+from kaa.controllers.pods import is_terminal, node_name_of
 from kaa.lib.clock import rfc3339
 
 QUARANTINE_SECONDS = 40.0
@@ -48,6 +48,7 @@ def controller() -> Controller:
     return Controller(
         name="pod-garbage-collector",
         kind="Pod",
+        when=differs(node_name_of, is_being_deleted),
         watches=(Watch("Node", pods_on_node, when=service_changed),),
         indexes=(pods_by_node(),),
         reconcile=reconcile,

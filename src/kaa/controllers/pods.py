@@ -8,6 +8,12 @@ from kaa.lib.clock import parse_rfc3339
 TERMINAL_PHASES = ("Succeeded", "Failed")
 
 
+def node_name_of(pod: Object) -> str:
+    """Of the node that it is bound to, or ""."""
+    name: str = pod["spec"].get("nodeName", "")
+    return name
+
+
 def phase_of(pod: Object) -> str:
     phase: str = pod.get("status", {}).get("phase", "Pending")
     return phase

@@ -106,9 +106,10 @@ class Loop:
             informers.informer(watch.kind).subscribe(partial(self._concerned, watch))
 
     def _changed(self, change: Change) -> None:
-        known = [obj for obj in (change.new, change.old) if obj is not None]
-        if any(map(self.controller.concerns, known)):
-            self.queue.add(key_of(known[0]))
+        if self.controller.when(change.old, change.new):
+            obj = change.new or change.old
+            assert obj is not None
+            self.queue.add(key_of(obj))
 
     def _concerned(self, watch: Watch, change: Change) -> None:
         if not watch.when(change.old, change.new):

@@ -10,9 +10,9 @@ from datetime import datetime, timedelta
 
 from kaa.api.objects import Object, is_being_deleted, name_of, namespace_of
 from kaa.controllers.actions import Delete, Patch, RecordEvent, RequeueAfter
-from kaa.controllers.controller import POD_NODE, Actions, Controller, Key, View, Watch, key_of, pods_by_node
+from kaa.controllers.controller import POD_NODE, Actions, Controller, Key, View, Watch, differs, key_of, pods_by_node
 from kaa.controllers.node_matching import tolerates
-from kaa.controllers.pods import is_terminal
+from kaa.controllers.pods import is_terminal, node_name_of
 from kaa.lib.clock import parse_rfc3339, rfc3339
 
 GONE_ON_THE_WAY = frozenset({"NotFound", "Conflict"})
@@ -70,6 +70,10 @@ def disruption(pod: Object, now: datetime) -> Object:
     }
 
 
+def tolerations_of(pod: Object) -> object:
+    return pod["spec"].get("tolerations")
+
+
 def pods_on_node(node: Object, view: View) -> Iterator[Key]:
     for pod in view.by_index("Pod", POD_NODE, name_of(node)):
         yield key_of(pod)
@@ -84,6 +88,7 @@ def taints_changed(old: Object | None, new: Object | None) -> bool:
 CONTROLLER = Controller(
     name="taint-eviction",
     kind="Pod",
+    when=differs(node_name_of, tolerations_of),
     watches=(Watch("Node", pods_on_node, when=taints_changed),),
     indexes=(pods_by_node(),),
     reconcile=reconcile,

@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 from kaa.api.objects import Object, condition, is_being_deleted
 from kaa.controllers.actions import Delete, RequeueAfter
-from kaa.controllers.controller import Actions, Controller, View
+from kaa.controllers.controller import Actions, Controller, View, either
 from kaa.controllers.job_verdict import FINAL
 from kaa.lib.clock import parse_rfc3339
 
@@ -30,4 +30,4 @@ def has_ttl(job: Object) -> bool:
     return "ttlSecondsAfterFinished" in job["spec"]
 
 
-CONTROLLER = Controller(name="ttl-after-finished", kind="Job", reconcile=reconcile, concerns=has_ttl)
+CONTROLLER = Controller(name="ttl-after-finished", kind="Job", reconcile=reconcile, when=either(has_ttl))

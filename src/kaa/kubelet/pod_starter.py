@@ -25,6 +25,7 @@ from kaa.kubelet.pod_spec import container_named, grace_seconds, uses_host_netwo
 from kaa.kubelet.security_context import check_non_root
 from kaa.kubelet.start_failure import StartFailure
 from kaa.kubelet.volume_manager import mount_sources
+from kaa.kubelet.volumes.volume import told
 
 CREATE_CONFIG_ERROR = "CreateContainerConfigError"
 CREATE_ERROR = "CreateContainerError"
@@ -89,7 +90,7 @@ async def start_container(
         check_non_root(pod, container, image)
         prepared = await _prepare(machinery, pod, container, action, seen, volumes, image, image_volumes)
     except (ConfigError, APIError, TransportError, OSError) as error:
-        raise _failed(machinery, pod, action.name, CREATE_CONFIG_ERROR, str(error)) from error
+        raise _failed(machinery, pod, action.name, CREATE_CONFIG_ERROR, told(error)) from error
     (machinery.node_facts.pod_log_dir / pod_log_directory(pod) / action.name).mkdir(parents=True, exist_ok=True)
     wanted = container_config(pod, container, action.attempt, prepared, machinery.node_facts)
     async with machinery.starting:

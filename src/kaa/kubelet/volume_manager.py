@@ -20,7 +20,7 @@ from kaa.kubelet.field_ref import PodFacts
 from kaa.kubelet.volumes import VOLUMES
 from kaa.kubelet.volumes.pod_certificates import PodCertificates
 from kaa.kubelet.volumes.tokens import TokenSource
-from kaa.kubelet.volumes.volume import Mounts, Request, VolumeFault
+from kaa.kubelet.volumes.volume import Mounts, Request, VolumeFault, told
 from kaa.lib import mounts as mount_calls
 from kaa.lib.clock import Clock
 
@@ -72,7 +72,7 @@ class VolumeManager:
             try:
                 paths[spec["name"]] = await self._mount_one(facts, spec)
             except (VolumeFault, APIError, TransportError, OSError) as fault:
-                faults.append(f'MountVolume.SetUp failed for volume "{spec["name"]}" : {fault}')
+                faults.append(f'MountVolume.SetUp failed for volume "{spec["name"]}" : {told(fault)}')
         return MountedVolumes(paths, faults)
 
     async def _mount_one(self, facts: PodFacts, spec: Object) -> Path:

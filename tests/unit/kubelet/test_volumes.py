@@ -171,15 +171,15 @@ async def test_empty_dir(bench: Bench, make_pod: Any) -> None:
 
 
 def test_host_path_types(tmp_path: Path) -> None:
-    """What is there must be what was asked for; OrCreate makes it."""
-    check_host_path(tmp_path / "new", "DirectoryOrCreate")
-    check_host_path(tmp_path / "file", "FileOrCreate")
-    check_host_path(tmp_path / "new", "Directory")
-    check_host_path(tmp_path / "anything", "")
-    with pytest.raises(VolumeFault, match=r"hostPath type check failed: .*/file is not a directory"):
-        check_host_path(tmp_path / "file", "Directory")
+    """What is there must be what was asked for; OrCreate makes it. The path is the user's, wherever the node's lies."""
+    check_host_path(tmp_path / "new", {"path": "/data", "type": "DirectoryOrCreate"})
+    check_host_path(tmp_path / "file", {"path": "/data", "type": "FileOrCreate"})
+    check_host_path(tmp_path / "new", {"path": "/data", "type": "Directory"})
+    check_host_path(tmp_path / "anything", {"path": "/data", "type": ""})
+    with pytest.raises(VolumeFault, match="hostPath type check failed: /data is not a directory"):
+        check_host_path(tmp_path / "file", {"path": "/data", "type": "Directory"})
     with pytest.raises(VolumeFault, match="is not a socket"):
-        check_host_path(tmp_path / "file", "Socket")
+        check_host_path(tmp_path / "file", {"path": "/data", "type": "Socket"})
 
 
 async def test_claim_of_a_local_volume(bench: Bench, make_pod: Any, tmp_path: Path) -> None:
@@ -199,6 +199,15 @@ async def test_faults_are_told_for_each_volume(bench: Bench, make_pod: Any) -> N
         'MountVolume.SetUp failed for volume "c" : configmap "x" not found',
         'MountVolume.SetUp failed for volume "n" : volumes of type nfs are not supported',
     ]
+
+
+async def test_a_fault_of_the_file_system_names_no_file(bench: Bench, make_pod: Any) -> None:
+    """The file's name is new with each try: each would be another event, and another history of the same seed."""
+    bench.put("ConfigMap", "c", data={"k": "text"})
+    source = {"name": "c", "items": [{"key": "k", "path": "x" * 300}]}
+    pod = make_pod({"volumes": [{"name": "v", "configMap": source}]})
+    mounted = await bench.manager.mount(PodFacts(pod))
+    assert mounted.faults == ['MountVolume.SetUp failed for volume "v" : File name too long']
 
 
 def test_sub_path_cannot_leave_its_volume(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from kaa.api.objects import Object
 from kaa.kubelet.volumes.volume import Request, VolumeFault
 
 CHECKS: dict[str, tuple[str, Callable[[Path], bool]]] = {
@@ -16,12 +17,13 @@ CHECKS: dict[str, tuple[str, Callable[[Path], bool]]] = {
 
 async def mount_host_path(request: Request) -> Path:
     path = request.on_node(request.source["path"])
-    check_host_path(path, request.source.get("type") or "")
+    check_host_path(path, request.source)
     return path
 
 
-def check_host_path(path: Path, kind: str) -> None:
+def check_host_path(path: Path, source: Object) -> None:
     """Raises VolumeFault when there is something else. The two `OrCreate` types make what is missing."""
+    kind = source.get("type") or ""
     if kind == "DirectoryOrCreate":
         path.mkdir(mode=0o755, parents=True, exist_ok=True)
         kind = "Directory"
@@ -33,4 +35,4 @@ def check_host_path(path: Path, kind: str) -> None:
         return
     what, is_wanted = CHECKS[kind]
     if not is_wanted(path):
-        raise VolumeFault(f"hostPath type check failed: {path} is not a {what}")
+        raise VolumeFault(f"hostPath type check failed: {source['path']} is not a {what}")

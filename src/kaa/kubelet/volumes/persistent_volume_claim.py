@@ -25,7 +25,7 @@ async def mount_claim(request: Request) -> Path:
     spec = volume["spec"]
     if source := spec.get("hostPath"):
         path = request.on_node(source["path"])
-        check_host_path(path, source.get("type") or "")
+        check_host_path(path, source)
         return path
     if source := spec.get("local"):
         path = request.on_node(source["path"])

@@ -21,6 +21,11 @@ class VolumeFault(Exception):
     """The volume cannot be mounted now; the pod waits and the kubelet tries again."""
 
 
+def told(fault: Exception) -> str:
+    """The fault as users read it: without the file of the operating system's errors, whose name may be new each time."""
+    return fault.strerror or str(fault) if isinstance(fault, OSError) else str(fault)
+
+
 class Tokens(Protocol):
     async def token(self, pod: Object, audience: str, expiration_seconds: int) -> str: ...
 

@@ -22,7 +22,7 @@ class VolumeFault(Exception):
 
 
 def told(fault: Exception) -> str:
-    """The fault as users read it: without the file of the operating system's errors, whose name may be new each time."""
+    """The fault as users read it: without the file that the operating system names, which may be new each time."""
     return fault.strerror or str(fault) if isinstance(fault, OSError) else str(fault)
 
 

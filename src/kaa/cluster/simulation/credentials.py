@@ -7,6 +7,7 @@ everybody knows and nobody trusts.
 """
 
 import hashlib
+import threading
 from dataclasses import dataclass
 from functools import cache
 
@@ -42,9 +43,17 @@ class Credentials:
     token_public_key: bytes
 
 
-@cache
+_MAKING = threading.Lock()
+
+
 def process_credentials() -> Credentials:
-    """This process's own, made when they are first asked for."""
+    """This process's own, made when they are first asked for: once, also by clusters that start in several threads."""
+    with _MAKING:
+        return _process_credentials()
+
+
+@cache
+def _process_credentials() -> Credentials:
     clock = WallClock()
     key = ec.generate_private_key(ec.SECP256R1())
     return Credentials(

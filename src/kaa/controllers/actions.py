@@ -11,6 +11,7 @@ tolerated ends the reconcile, and its key is tried again with back-off. Objects 
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from kaa.api.errors import APIError
 from kaa.api.objects import Object
 
 NONE: frozenset[str] = frozenset()
@@ -135,6 +136,11 @@ class RequeueAfter:
     """Reconcile this key again after that time, whatever else happens."""
 
     seconds: float
+
+
+def is_namespace_going(refusal: APIError) -> bool:
+    """Creating fails in a namespace that is being deleted; nobody needs an event about that."""
+    return any(cause.reason == "NamespaceTerminating" for cause in refusal.causes)
 
 
 Answered: TypeAlias = CreateAll | DeleteAll | ReadScale

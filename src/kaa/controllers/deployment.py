@@ -25,9 +25,11 @@ from kaa.controllers.actions import (
     Announcement,
     Create,
     Delete,
+    RecordEvent,
     RequeueAfter,
     Update,
     UpdateStatus,
+    is_namespace_going,
 )
 from kaa.controllers.claims import claim, orphans
 from kaa.controllers.controller import Actions, Controller, Key, View, Watch, deletion, owned
@@ -184,14 +186,19 @@ def min_ready_seconds(obj: Object) -> int:
 
 
 def tell_refusal(deployment: Object, new: Object, refused: APIError, view: View, now: datetime) -> Actions:
-    """The reason in the conditions; or, where another set has the name, a higher count to hash the next name with."""
+    """The reason, in an event and the conditions; or, where another set has the name, a higher count to hash with."""
     status = copy_object(deployment.get("status", {}))
     if refused.reason == "AlreadyExists":
         if view.get("ReplicaSet", name_of(new), namespace_of(new)) is None:
             return  # not seen yet: it may be our own
         status["collisionCount"] = (status.get("collisionCount") or 0) + 1
     else:
+        if is_namespace_going(refused):
+            return
         message = f'Failed to create new replica set "{name_of(new)}": {refused.message}'
+        yield RecordEvent(deployment, "Warning", "ReplicaSetCreateError", message)
+        if deadline_seconds(deployment) is None:
+            return
         fresh = build_condition("Progressing", "False", "ReplicaSetCreateError", message, now)
         status["conditions"] = with_condition(status.get("conditions") or [], fresh)
     yield from write_status(deployment, status, None)

@@ -30,6 +30,7 @@ from kaa.controllers.actions import (
     RequeueAfter,
     Update,
     UpdateStatus,
+    is_namespace_going,
 )
 
 PARALLEL_DELETIONS = 50
@@ -183,7 +184,7 @@ class Executor:
         try:
             answer = await write
         except APIError as error:
-            if announcement is not None and announcement.failed_reason and not _namespace_is_going(error):
+            if announcement is not None and announcement.failed_reason and not is_namespace_going(error):
                 message = announcement.failed.format(name=name_of(obj), error=error.message)
                 self._recorder.record(announcement.regarding, "Warning", announcement.failed_reason, message)
             raise
@@ -246,8 +247,3 @@ async def _in_batches(
         if refusal is not None:
             return refusal
     return None
-
-
-def _namespace_is_going(error: APIError) -> bool:
-    """Creating fails in a namespace that is being deleted; nobody needs an event about that."""
-    return any(cause.reason == "NamespaceTerminating" for cause in error.causes)

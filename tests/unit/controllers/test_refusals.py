@@ -3,8 +3,8 @@
 import pytest
 from tests.scenarios.world import NOW, World, whole
 
-from kaa.api.errors import APIError
-from kaa.controllers.actions import Create, UpdateStatus
+from kaa.api.errors import APIError, Cause
+from kaa.controllers.actions import Create, RecordEvent, UpdateStatus
 from kaa.controllers.deployment import CONTROLLER
 from kaa.controllers.executor import slow_start
 
@@ -13,14 +13,19 @@ DEPLOYMENT = whole(
     {
         "kind": "Deployment",
         "metadata": {"name": "web"},
-        "spec": {"replicas": 1, "selector": {"matchLabels": {"app": "web"}}, "template": TEMPLATE},
+        "spec": {
+            "replicas": 1,
+            "selector": {"matchLabels": {"app": "web"}},
+            "template": TEMPLATE,
+            "progressDeadlineSeconds": 600,
+        },
     }
 )
 
 
-def answers(world, refusal):
+def answers(world, refusal, deployment=DEPLOYMENT):
     """The actions of a reconcile whose Create is refused; it must end by raising the refusal, to be tried again."""
-    actions = CONTROLLER.reconcile(DEPLOYMENT, world, NOW)
+    actions = CONTROLLER.reconcile(deployment, world, NOW)
     create = next(actions)
     assert isinstance(create, Create)
     found = []
@@ -38,12 +43,27 @@ def answers(world, refusal):
 def test_a_refused_set_shows_in_the_conditions() -> None:
     """A quota that is used up: `kubectl describe deployment` says it."""
     created, found = answers(World([DEPLOYMENT], CONTROLLER.indexes), APIError("Forbidden", "exceeded quota: q"))
-    (update,) = found
+    event, update = found
     assert isinstance(update, UpdateStatus)
     (condition,) = update.status["conditions"]
     assert (condition["status"], condition["reason"]) == ("False", "ReplicaSetCreateError")
     name = created["metadata"]["name"]
     assert condition["message"] == f'Failed to create new replica set "{name}": exceeded quota: q'
+    assert event == RecordEvent(DEPLOYMENT, "Warning", "ReplicaSetCreateError", condition["message"])
+
+
+def test_a_refused_set_shows_in_an_event_alone_where_no_deadline_runs() -> None:
+    """Without progressDeadlineSeconds there is no Progressing condition to say it."""
+    patient = {**DEPLOYMENT, "spec": {**DEPLOYMENT["spec"], "progressDeadlineSeconds": 2**31 - 1}}
+    _, found = answers(World([patient], CONTROLLER.indexes), APIError("Forbidden", "exceeded quota: q"), patient)
+    assert [(type(action), action.reason) for action in found] == [(RecordEvent, "ReplicaSetCreateError")]
+
+
+def test_nothing_is_said_of_a_namespace_that_is_going() -> None:
+    """All that is to be made in it fails from then on."""
+    causes = [Cause("NamespaceTerminating", "namespace default is being terminated", "metadata.namespace")]
+    _, found = answers(World([DEPLOYMENT], CONTROLLER.indexes), APIError("Forbidden", "is forbidden", causes=causes))
+    assert found == []
 
 
 def test_a_taken_name_is_hashed_again() -> None:

@@ -30,6 +30,7 @@ from kaa.controllers.statefulset_pods import (
     create_claims,
     has_stale_claim,
     ordinal_of,
+    replicas_of,
     revision_label,
     settle_claim_owners,
     wanted_ordinals,
@@ -126,7 +127,7 @@ def status_of(
     alive = [pod for pod in pods.values() if not is_being_deleted(pod)]
     ready = sum(map(is_running, pods.values()))
     updated = sum(revision_label(pod) == name_of(update) for pod in alive)
-    if is_rolling(stateful_set) and updated == len(pods) == ready:
+    if is_rolling(stateful_set) and updated == ready == len(pods) == replicas_of(stateful_set):
         current = update  # the rollout is complete
     status: Object = {
         "replicas": len(pods),

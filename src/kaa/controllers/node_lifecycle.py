@@ -19,8 +19,11 @@ from kaa.controllers.pods import is_terminal, ready_condition
 from kaa.controllers.zone_disruption import Zones
 from kaa.lib.clock import rfc3339
 
-GRACE_SECONDS = 40.0
-"""Four missed heartbeats."""
+GRACE_SECONDS = 50.0
+"""Five missed heartbeats, as upstream's --node-monitor-grace-period."""
+
+STARTUP_GRACE_SECONDS = 60.0
+"""For a node whose kubelet has never reported, as upstream's --node-startup-grace-period."""
 
 LOOK_AGAIN_SECONDS = 20.0
 """At a node that is not ready: others may have changed how fast its zone gives up nodes."""
@@ -51,7 +54,9 @@ def controller(grace_seconds: float = GRACE_SECONDS) -> Controller:
         lease = view.get("Lease", name_of(node), LEASE_NAMESPACE)
         silent_seconds = (now - heartbeats.note(name_of(node), heartbeat_of(node, lease), now)).total_seconds()
         conditions = node.get("status", {}).get("conditions") or []
-        if silent_seconds >= grace_seconds and is_known(conditions):
+        has_reported = condition(conditions, "Ready") is not None
+        grace = grace_seconds if has_reported else max(grace_seconds, STARTUP_GRACE_SECONDS)
+        if silent_seconds >= grace and is_known(conditions):
             conditions = unknown_conditions(conditions, now)
             status = {**copy_object(node.get("status", {})), "conditions": conditions}
             yield RecordEvent(node, "Normal", "NodeNotReady", f"Node {name_of(node)} status is now: NodeNotReady")
@@ -63,8 +68,8 @@ def controller(grace_seconds: float = GRACE_SECONDS) -> Controller:
         if ready_status(conditions) != "True":
             yield from mark_pods_not_ready(node, view, now)
             yield RequeueAfter(LOOK_AGAIN_SECONDS if wait is None else min(wait, LOOK_AGAIN_SECONDS))
-        if silent_seconds < grace_seconds:
-            yield RequeueAfter(grace_seconds - silent_seconds)
+        if silent_seconds < grace:
+            yield RequeueAfter(grace - silent_seconds)
 
     def gone(key: Key, view: View, now: datetime) -> Actions:
         heartbeats.forget(key[1])

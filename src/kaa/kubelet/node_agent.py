@@ -2,7 +2,7 @@
 
 What the control plane decides for the node, its pod range, goes on to the runtime.
 
-The lease is the heartbeat: the control plane takes a node for lost when it has not been renewed for 40 s. The status is
+The lease is the heartbeat: the control plane takes a node for lost when it has not been renewed for 50 s. The status is
 looked at as often, but written only when something other than its heartbeat times has changed, or after 5 minutes.
 """
 

@@ -44,7 +44,7 @@ LEASERS = 8
 """Requests under way for nodes and for leases."""
 
 RENEW_SECONDS = 20.0
-"""A node is lost after 40 s without a new lease: half of that leaves it a second try."""
+"""A node is lost after 50 s without a new lease: that leaves it a second try."""
 
 RETRY = Backoff(initial_seconds=0.2, limit_seconds=30.0)
 

@@ -40,8 +40,16 @@ WATCH_SECONDS = 300
 SHORT_WATCH_SECONDS = 1.0
 """A watch that ends sooner, having told nothing, counts as a failure."""
 
-WATCH_LINE = re.compile(rb'\{"type":"(?:ADDED|MODIFIED|DELETED)","object":(\{.*\})\}\s*', re.DOTALL)
-"""A watch event as servers write it: the object's bytes can be cut out, and need not be encoded again."""
+EVENT_HEAD = b'{"type":"%b","object":'
+"""How a watch event begins, as servers write it: the object's bytes can be cut out, and need not be encoded again."""
+
+EVENT_REVISION = re.compile(
+    rb'\{"type":"(?:ADDED|MODIFIED)","object":\{"apiVersion":"[^"]*","kind":"[^"]*","metadata":\{"resourceVersion":"(\d+)"'
+)
+"""How an event goes on, as Kaa's server writes it: so one can tell an object that one knows without decoding it."""
+
+MAX_OBSERVED = 1024
+"""Writes of our own whose event has not come yet; of others the event is decoded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +90,7 @@ class Informer:
         self._synced = asyncio.Event()
         self._resource_version = ""  # where the next watch begins; "" means that a list comes first
         self._seen_revision = 0  # every change up to here has been told
+        self._observed: set[bytes] = set()  # revisions of objects taken in before their event
 
     # What is known
 
@@ -132,6 +141,8 @@ class Informer:
         known = max(self._seen_revision, self._cache.revision(key))
         if revision_of(obj) > known and self._is_selected(key, obj):
             self._put(key, obj, _encoded(obj))
+            if len(self._observed) < MAX_OBSERVED:
+                self._observed.add(obj["metadata"]["resourceVersion"].encode())
 
     def _is_selected(self, key: Key, obj: Object) -> bool:
         """Whether the object is one of ours; with a field selector only the server can tell of a new one."""
@@ -183,6 +194,7 @@ class Informer:
                     self._put(key, obj, _encoded(obj))
             resource_version = page.resource_version
         self._saw(resource_version)
+        self._observed.clear()
         for key in gone:
             if self._cache.revision(key) <= self._seen_revision:  # else it was observed after the list
                 self._remove(key, None)
@@ -202,6 +214,10 @@ class Informer:
 
     def _take(self, line: bytes) -> None:
         """One watch event."""
+        if self._observed and (head := EVENT_REVISION.match(line)) is not None and head[1] in self._observed:
+            self._observed.remove(head[1])
+            self._saw(head[1].decode())
+            return
         event = orjson.loads(line)
         obj: Object = event["object"]
         if event["type"] == "ERROR":
@@ -213,7 +229,7 @@ class Informer:
             if event["type"] == "DELETED" and revision >= cached:
                 self._remove(key, obj)
             elif event["type"] != "DELETED" and revision > cached:
-                self._put(key, obj, _object_bytes(line, obj))
+                self._put(key, obj, _object_bytes(line, event))
         self._saw(obj["metadata"]["resourceVersion"])
 
     def _saw(self, resource_version: str) -> None:
@@ -245,9 +261,11 @@ def _key(obj: Object) -> Key:
     return namespace_of(obj), name_of(obj)
 
 
-def _object_bytes(line: bytes, obj: Object) -> bytes:
-    match = WATCH_LINE.fullmatch(line)
-    return match[1] if match else _encoded(obj)
+def _object_bytes(line: bytes, event: Object) -> bytes:
+    head = EVENT_HEAD % event["type"].encode()
+    if len(event) == 2 and line.startswith(head + b"{"):
+        return line[len(head) : line.rindex(b"}")]
+    return _encoded(event["object"])
 
 
 def _encoded(obj: Object) -> bytes:

@@ -24,6 +24,9 @@ DEFAULT_UP = {
 }
 DEFAULT_DOWN = {"policies": [{"type": "Percent", "value": 100, "periodSeconds": 15}]}
 
+FREE_FACTOR, FREE_MINIMUM = 2, 4
+"""How far one without any behavior may grow at once, as upstream's: it is not quite what behaviors have by default."""
+
 REMEMBERED = 1000
 """Recommendations and changes of one autoscaler; an hour's window, the longest, has 240 of each."""
 
@@ -62,7 +65,8 @@ def normalize(autoscaler: Object, current: int, desired: int, history: History, 
     low, high = bounds(autoscaler)
     up, down = rules_of(autoscaler)
     if stable > current:
-        allowed = max(current, grown(up, current, history, now))
+        has_behavior = autoscaler["spec"].get("behavior") is not None
+        allowed = max(current, grown(up, current, history, now)) if has_behavior else grown_freely(current)
         if stable > min(allowed, high):
             reason = ("ScaleUpLimit", TOO_FAST_UP) if allowed < high else ("TooManyReplicas", TOO_MANY)
             return Limited(min(allowed, high), able, reason)
@@ -100,6 +104,8 @@ def bounds(autoscaler: Object) -> tuple[int, int]:
 def stabilize(
     autoscaler: Object, current: int, desired: int, history: History, now: datetime
 ) -> tuple[int, tuple[str, str]]:
+    if not history.recommendations:  # a new process knows of no peak, and must not shrink for that
+        history.recommendations.append((now, current))
     up, down = rules_of(autoscaler)
     windows = up.get("stabilizationWindowSeconds") or 0, down.get("stabilizationWindowSeconds")
     lowest = min([desired, *_recent(history, windows[0], now)])
@@ -114,6 +120,11 @@ def stabilize(
 def _recent(history: History, seconds: float, now: datetime) -> Iterable[int]:
     since = now - timedelta(seconds=seconds)
     return (replicas for moment, replicas in history.recommendations if moment > since)
+
+
+def grown_freely(current: int) -> int:
+    """The most replicas at each look of an autoscaler that says nothing of its behavior."""
+    return max(FREE_FACTOR * current, FREE_MINIMUM)
 
 
 def grown(rules: Object, current: int, history: History, now: datetime) -> int:

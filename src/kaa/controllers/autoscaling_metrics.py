@@ -1,8 +1,9 @@
 """How many replicas one metric asks for. Pure arithmetic, in milli-units.
 
 The ratio of what is measured to what is aimed at, times the pods that were measured. Pods without a measurement, and
-pods that are only starting, count against any change: as if they used what is aimed at when the ratio says fewer, and
-nothing when it says more; if that turns the direction around, all stays as it is. So does a ratio within the tolerance.
+pods that are only starting, count against any change: as if they used the most that may be expected of them (what is
+aimed at; where that is a part of what they ask for, all of it) when the ratio says fewer, and nothing when it says
+more; if that turns the direction around, all stays as it is. So does a ratio within the tolerance.
 """
 
 from collections.abc import Mapping, Sequence
@@ -59,15 +60,27 @@ def is_starting(pod: Object, now: datetime) -> bool:
 
 
 def by_pods(
-    current: int, usage: Mapping[str, int], targets: Mapping[str, int], groups: Groups, tolerances: tuple[float, float]
+    current: int,
+    usage: Mapping[str, int],
+    targets: Mapping[str, int],
+    most: Mapping[str, int],
+    groups: Groups,
+    tolerances: tuple[float, float],
 ) -> int:
-    """`targets` says of each pod what it is to use; `tolerances` are those of growing and shrinking."""
+    """`targets` says of each pod what it is to use, `most` what one that was not measured may be using.
+
+    `tolerances` are those of growing and shrinking. Raises MetricsMissing if there is nothing to go by.
+    """
+    if not targets:
+        raise MetricsMissing("no pods returned by selector while calculating replica count")
+    if not groups.measured:
+        raise MetricsMissing("did not receive metrics for targeted pods (pods might be unready)")
     ratio = _ratio({name: usage[name] for name in groups.measured}, targets)
     starting = groups.unready if ratio > 1 else []
     if not starting and not groups.missing:
         return current if is_close(ratio, tolerances) else ceil(ratio * len(groups.measured))
     assumed = {name: usage[name] for name in groups.measured}
-    assumed |= {name: targets[name] if ratio < 1 else 0 for name in groups.missing}
+    assumed |= {name: most[name] if ratio < 1 else 0 for name in groups.missing}
     assumed |= dict.fromkeys(starting, 0)
     new_ratio = _ratio(assumed, targets)
     if is_close(new_ratio, tolerances) or (ratio < 1) != (new_ratio < 1):

@@ -9,7 +9,7 @@ It is a program and no row: measurements are no objects, and a target may be of 
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -44,6 +44,8 @@ PERIOD_SECONDS = 15.0
 
 NANO_PER_MILLI = 10**6
 
+UNCOMPUTED = "FailedComputeMetricsReplicas"
+
 
 @dataclass(frozen=True, slots=True)
 class Target:
@@ -65,11 +67,19 @@ class Answer:
 
 
 class Failed(Exception):
-    """A condition is False: `kind`, reason, message."""
+    """A condition is False: `kind`, reason, message. `event` is the (reason, message) that tells of it, if one does."""
 
-    def __init__(self, kind: str, reason: str, message: str) -> None:
+    def __init__(self, kind: str, reason: str, message: str, event: tuple[str, str] | None = None) -> None:
         super().__init__(message)
-        self.kind, self.reason, self.message = kind, reason, message
+        self.kind, self.reason, self.message, self.event = kind, reason, message, event
+
+
+class Unmeasured(Exception):
+    """One metric cannot be had: why, in a word and in words. `whole` says as well which metric."""
+
+    def __init__(self, reason: str, message: str, whole: str) -> None:
+        super().__init__(message)
+        self.reason, self.message, self.whole = reason, message, whole
 
 
 def quantity(amount: int) -> str:
@@ -83,21 +93,33 @@ def tolerances_of(autoscaler: Object) -> tuple[float, float]:
 
 
 async def ask(source: MetricsSource, spec: Object, target: Target, autoscaler: Object, now: datetime) -> Answer:
-    """What one metric asks for. Raises Failed."""
+    """What one metric asks for. Raises Unmeasured."""
     reason, answer = METRICS[spec["type"]]
     try:
         return await answer(source, spec, target, tolerances_of(autoscaler), now)
     except MetricsMissing as error:
-        message = f"the HPA was unable to compute the replica count: failed to get {what_of(spec)}: {error}"
-        raise Failed("ScalingActive", reason, message) from None
+        message = f"{_of_resource(spec)}{error}"
+        raise Unmeasured(reason, message, f"failed to get {MISSED[spec['type']](spec)}: {message}") from None
 
 
-def what_of(spec: Object) -> str:
-    """What a message says could not be had."""
+def _of_resource(spec: Object) -> str:
+    """How the reason begins why what pods use could not be had."""
     part = spec.get("resource") or spec.get("containerResource")
     if part is None:
-        return f"{spec['type'].lower()} metric value"
-    return f"{part['name']} {'utilization' if part['target']['type'] == 'Utilization' else 'usage'}"
+        return ""
+    return f"failed to get {part['name']} {'utilization' if part['target']['type'] == 'Utilization' else 'usage'}: "
+
+
+MISSED: Mapping[str, Callable[[Object], str]] = {
+    "Resource": lambda spec: f"{spec['resource']['name']} resource metric value",
+    "ContainerResource": lambda spec: f"{spec['containerResource']['container']} container metric value",
+    "Pods": lambda spec: "pods metric value",
+    "Object": lambda spec: "object metric value",
+    "External": lambda spec: "{name} external metric value: failed to get {name} external metric".format(
+        **spec["external"]["metric"]
+    ),
+}
+"""By the metric's type: what could not be had."""
 
 
 async def _resource(
@@ -114,13 +136,14 @@ async def _resource(
     if aim["type"] == "Utilization":
         asked = requests_of(target.pods, name, container)
         targets = {pod: amount * aim["averageUtilization"] // 100 for pod, amount in asked.items()}
+        most = {pod: max(amount, targets[pod]) for pod, amount in asked.items()}
         total = sum(asked[pod] for pod in groups.measured)
         shown["averageUtilization"] = sum(measured) * 100 // total if total else 0
         called = f"{name} {'container ' if container else ''}resource utilization (percentage of request)"
     else:
-        targets = dict.fromkeys(map(name_of, target.pods), milli(aim["averageValue"]))
+        targets = most = dict.fromkeys(map(name_of, target.pods), milli(aim["averageValue"]))
         called = f"{name} {'container ' if container else ''}resource"
-    replicas = by_pods(target.replicas, usage, targets, groups, tolerances)
+    replicas = by_pods(target.replicas, usage, targets, most, groups, tolerances)
     more = {"container": container} if container else {}
     return Answer(replicas, {"type": spec["type"], field: {"name": name, **more, "current": shown}}, called)
 
@@ -132,7 +155,7 @@ async def _pods(
     usage = await source.pods(target.namespace, target.selector, metric)
     groups = group(target.pods, usage, now, is_cpu=False)
     targets = dict.fromkeys(map(name_of, target.pods), aim)
-    replicas = by_pods(target.replicas, usage, targets, groups, tolerances)
+    replicas = by_pods(target.replicas, usage, targets, targets, groups, tolerances)
     average = sum(usage[pod] for pod in groups.measured) // len(groups.measured)
     shown = {"metric": metric, "current": {"averageValue": quantity(average)}}
     return Answer(replicas, {"type": "Pods", "pods": shown}, f"pods metric {metric['name']}")
@@ -245,7 +268,8 @@ class Autoscaling:
             await self._scale(autoscaler, status, conditions, now)
         except Failed as failure:
             with_condition(conditions, failure.kind, "False", failure.reason, failure.message, now)
-            self._recorder.record(autoscaler, "Warning", failure.reason, failure.message)
+            if failure.event is not None:
+                self._recorder.record(autoscaler, "Warning", *failure.event)
         status["conditions"] = conditions
         if status != autoscaler.get("status", {}):
             self._autoscalers.observe(await self._client.update_status({**autoscaler, "status": status}))
@@ -291,36 +315,38 @@ class Autoscaling:
             return path, await self._client.call("GET", path)
         except APIError as error:
             message = f"the HPA controller was unable to get the target's current scale: {error.message}"
-            raise Failed("AbleToScale", "FailedGetScale", message) from None
+            raise Failed("AbleToScale", "FailedGetScale", message, ("FailedGetScale", error.message)) from None
 
     async def _measured(
         self, autoscaler: Object, scale: Object, current: int, status: Object, conditions: list[Object], now: datetime
     ) -> tuple[Limited, str]:
         selector_text = (scale.get("status") or {}).get("selector", "")
         if not selector_text:
-            message = "the HPA target's scale is missing a selector"
-            raise Failed("ScalingActive", "InvalidSelector", message)
+            message, why = "the HPA target's scale is missing a selector", "selector is required"
+            self._recorder.record(autoscaler, "Warning", "SelectorRequired", why)
+            raise Failed("ScalingActive", "InvalidSelector", message, (UNCOMPUTED, why))
         selector = parse_label_selector(selector_text)
         namespace = namespace_of(autoscaler)
         target = Target(namespace, current, selector, self._all_pods.list(namespace, selector))
         self._selectors[key_of(autoscaler)] = selector
         if others := self._others_of(autoscaler, target):
-            which = " ".join("/".join(key) for key in (key_of(autoscaler), *others))
-            message = f"pods by selector {selector_text} are controlled by more than one HPA (e.g. [{which}])"
-            raise Failed("ScalingActive", "AmbiguousSelector", message)
+            which = " ".join(f"{{{name} {namespace}}}" for namespace, name in sorted((key_of(autoscaler), *others)))
+            message = f"pods by selector {selector_text} are controlled by multiple HPAs: [{which}]"
+            self._recorder.record(autoscaler, "Warning", "AmbiguousSelector", message)
+            raise Failed("ScalingActive", "AmbiguousSelector", message, (UNCOMPUTED, message))
         answers, failures = [], []
         for spec in autoscaler["spec"].get("metrics") or ():
             try:
                 answers.append(await ask(self._source, spec, target, autoscaler, now))
-            except Failed as failure:
+            except Unmeasured as failure:
                 failures.append(failure)
+                self._recorder.record(autoscaler, "Warning", failure.reason, failure.message)
         best = max(answers, key=lambda answer: answer.replicas, default=None)
         if failures and (best is None or best.replicas < current):
-            invalid = f"{len(failures)} invalid out of {len(failures) + len(answers)}"
-            why = failures[0].message.removeprefix("the HPA was unable to compute the replica count: ")
-            message = f"invalid metrics ({invalid}), first error is: {why}"
-            self._recorder.record(autoscaler, "Warning", "FailedComputeMetricsReplicas", message)
-            raise failures[0]
+            first, invalid = failures[0], f"{len(failures)} invalid out of {len(failures) + len(answers)}"
+            message = f"the HPA was unable to compute the replica count: {first.message}"
+            why = f"invalid metrics ({invalid}), first error is: {first.whole}"
+            raise Failed("ScalingActive", first.reason, message, (UNCOMPUTED, why))
         assert best is not None
         status["currentMetrics"] = [answer.shown for answer in answers]
         message = f"the HPA was able to successfully calculate a replica count from {best.name}"
@@ -341,7 +367,8 @@ class Autoscaling:
             await self._client.call("PUT", path, body=body)
         except APIError as error:
             message = f"the HPA controller was unable to update the target scale: {error.message}"
-            raise Failed("AbleToScale", "FailedUpdateScale", message) from None
+            event = "FailedRescale", f"New size: {wanted}; reason: {why}; error: {error.message}"
+            raise Failed("AbleToScale", "FailedUpdateScale", message, event) from None
         self._recorder.record(autoscaler, "Normal", "SuccessfulRescale", f"New size: {wanted}; reason: {why}")
 
 

@@ -3,6 +3,7 @@
 from tests.integration.simulation.objects import Object, deployment
 
 from kaa import Cluster
+from kaa.api.objects import condition
 from kaa.controllers import Options
 from kaa.controllers.metrics_source import MetricsTable
 
@@ -40,3 +41,29 @@ def test_a_queue_outside_scales_a_deployment() -> None:
         assert size() == 6
         c.run_for(minutes=5)
         assert size() == 2
+
+
+def test_what_describe_says_when_nothing_is_measured() -> None:
+    """Events and condition in upstream's words; of a target that is scaled to none there is no event."""
+    resource = {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 50}}
+    table = MetricsTable()
+    with Cluster(nodes=1, clock="virtual", seed=7, controllers=Options(metrics=table)) as c:
+
+        def said() -> dict[str, str]:
+            mine = [event for event in c.list("event") if event["involvedObject"]["kind"] == "HorizontalPodAutoscaler"]
+            return {event["reason"]: event["message"] for event in mine}
+
+        c.apply(deployment(replicas=2))
+        c.apply(autoscaler({"type": "Resource", "resource": resource}))
+        c.run_for(minutes=1)
+        why = "unable to get metrics for resource cpu: no metrics returned from resource metrics API"
+        whole = f"failed to get cpu resource metric value: failed to get cpu utilization: {why}"
+        assert said() == {
+            "FailedGetResourceMetric": f"failed to get cpu utilization: {why}",
+            "FailedComputeMetricsReplicas": f"invalid metrics (1 invalid out of 1), first error is: {whole}",
+        }
+        c.client.patch("Deployment", "web", {"spec": {"replicas": 0}}, "default")
+        c.run_for(minutes=1)
+        active = condition(c.get("hpa", "web")["status"]["conditions"], "ScalingActive")
+        assert active["reason"] == "ScalingDisabled"
+        assert "ScalingDisabled" not in said()

@@ -29,7 +29,8 @@ def hpa(current_max: int = 100, **behavior: Any) -> dict[str, Any]:
 def replicas(current: int, usage: dict[str, int], target: int, missing: int = 0, unready: int = 0) -> int:
     groups = Groups(list(usage), [f"u{i}" for i in range(unready)], [f"m{i}" for i in range(missing)])
     names = [*groups.measured, *groups.unready, *groups.missing]
-    return by_pods(current, usage, dict.fromkeys(names, target), groups, EXACT)
+    targets = dict.fromkeys(names, target)
+    return by_pods(current, usage, targets, targets, groups, EXACT)
 
 
 @pytest.mark.parametrize(
@@ -47,6 +48,22 @@ def replicas(current: int, usage: dict[str, int], target: int, missing: int = 0,
 def test_the_ratio_of_pods(current: int, usage: dict[str, int], missing: int, unready: int, expected: int) -> None:
     """Upstream's rules for what is not measured, each of which errs on the side of doing less."""
     assert replicas(current, usage, 100, missing, unready) == expected
+
+
+def test_one_that_is_missing_may_use_all_that_it_asks_for() -> None:
+    """Where the target is half of the request: two idle pods and a silent one stay three, not two."""
+    targets, requests = dict.fromkeys("abm", 50), dict.fromkeys("abm", 100)
+    groups = Groups(["a", "b"], [], ["m"])
+    assert by_pods(3, {"a": 20, "b": 20}, targets, targets, groups, EXACT) == 2
+    assert by_pods(3, {"a": 20, "b": 20}, targets, requests, groups, EXACT) == 3
+
+
+def test_nothing_to_go_by() -> None:
+    """No pods at all, or none whose measurement counts: in upstream's words."""
+    with pytest.raises(MetricsMissing, match="no pods returned by selector while calculating replica count"):
+        by_pods(1, {}, {}, {}, Groups(), EXACT)
+    with pytest.raises(MetricsMissing, match="did not receive metrics for targeted pods"):
+        by_pods(1, {}, {"a": 1}, {"a": 1}, Groups([], ["a"], []), EXACT)
 
 
 def test_numbers_that_are_not_of_pods() -> None:
@@ -90,6 +107,19 @@ def test_growing_is_limited_by_policies() -> None:
     assert limited.limit[0] == "ScaleUpLimit"
     assert normalize(hpa(12), 10, 50, History(), NOW).limit[0] == "TooManyReplicas"  # type: ignore[index]
     assert normalize(hpa(scaleUp={"selectPolicy": "Disabled"}), 10, 50, History(), NOW).replicas == 10
+
+
+def test_without_a_behavior_it_doubles_or_comes_to_four() -> None:
+    """The limit that was before there were behaviors holds where none is set."""
+    plain = {"spec": {"minReplicas": 1, "maxReplicas": 100}}
+    assert [normalize(plain, current, 50, History(), NOW).replicas for current in (1, 2, 3, 10)] == [4, 4, 6, 20]
+
+
+def test_a_new_process_does_not_shrink_at_once() -> None:
+    """It knows of no peak in the last five minutes, and takes the size that it finds for one."""
+    history = History()
+    assert normalize(hpa(), 10, 2, history, NOW).replicas == 10
+    assert normalize(hpa(), 10, 2, history, NOW + timedelta(seconds=301)).replicas == 2
 
 
 def test_shrinking_waits_for_the_window() -> None:

@@ -57,7 +57,7 @@ class KillContainer:
 
 @dataclass(frozen=True, slots=True)
 class StartContainer:
-    """Pull, create and start; `attempt` is the restart count. `counts`: it has ended before: back-off counts this."""
+    """Pull, create and start; `attempt` is the restart count. `counts`: one has ended before: back-off counts this."""
 
     name: str
     kind: ContainerKind
@@ -105,7 +105,7 @@ class Health:
 class Facts:
     """All that the decision looks at.
 
-    `pod` with the resources that the node grants it. `not_before`: when a container that has ended may start again.
+    `pod` with the resources that the node grants it. `not_before`: when a container of which one has ended may start again.
     `sandbox_linux`: what the pod's cgroup was last given; None: what it should have.
     """
 
@@ -251,7 +251,11 @@ def _keep_running(facts: Facts, kind: ContainerKind, container: Object) -> Itera
 
 
 def _failed_or_changed(facts: Facts, kind: ContainerKind, container: Object, running: RuntimeContainer) -> list[Action]:
-    """Kill, and start again unless the policy forbids it (the kill's exit code has no say in that); or just resize."""
+    """Kill, and start again unless the policy forbids it (the kill's exit code has no say in that); or just resize.
+
+    The first restart is free; after that back-off looks at when the one before this has ended, so that a container
+    that is killed again and again comes to CrashLoopBackOff.
+    """
     name = container["name"]
     probe = facts.health.failed.get(running.id)
     changed = bool(running.hash) and running.hash != container_hash(container)
@@ -263,7 +267,11 @@ def _failed_or_changed(facts: Facts, kind: ContainerKind, container: Object, run
     what = _why_killed(probe, changed)
     message = f"Container {name} {what}" + (", will be restarted" if restarts else "")
     kill = KillContainer(running.id, name, message, probe)
-    return [kill, StartContainer(name, kind, running.attempt + 1)] if restarts else [kill]
+    if not restarts:
+        return [kill]
+    if name in facts.not_before:
+        return [kill, BackOff(name, facts.not_before[name])]
+    return [kill, StartContainer(name, kind, running.attempt + 1, counts=facts.runtime.previous(name) is not None)]
 
 
 def _why_killed(probe: ProbeKind | None, changed: bool) -> str:

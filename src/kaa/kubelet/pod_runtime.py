@@ -92,6 +92,10 @@ class PodRuntime:
         """The one before the latest."""
         return next((c for c in [c for c in self.containers if c.name == name][1:]), None)
 
+    def last_ended(self, name: str) -> RuntimeContainer | None:
+        """The newest of that name that does not run (any more)."""
+        return next((c for c in self.containers if c.name == name and not c.is_running), None)
+
     def in_current_sandbox(self, name: str) -> RuntimeContainer | None:
         """The latest of that name, if it belongs to the newest sandbox."""
         latest = self.latest(name)

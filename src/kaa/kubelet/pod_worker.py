@@ -219,12 +219,12 @@ class PodWorker:
         return 0.0 if progress else pause_seconds  # once more, until nothing is left to do
 
     def _not_before(self, pod: Object) -> dict[str, datetime]:
-        """When each container that has ended (or never got to run) may start again."""
+        """When each container of which one has ended (or never got to run) may start again."""
         now, found = self._machinery.clock.now(), {}
         for _, container in all_containers(pod):
-            latest = self.seen.latest(container["name"])
-            since = (latest.finished_at or latest.created_at) if latest is not None else None
-            if latest is None or latest.is_running or since is None:
+            ended = self.seen.last_ended(container["name"])
+            since = (ended.finished_at or ended.created_at) if ended is not None else None
+            if since is None:
                 continue
             until = self._machinery.delays.until((self.uid, container["name"]), since, now)
             if until is not None:

@@ -321,6 +321,11 @@ async def test_probes(bench: Bench) -> None:
         events = await bench.events()
         assert ("Unhealthy", "Liveness probe failed: no") in events
         assert ("Killing", "Container a failed liveness probe, will be restarted") in events
+        # It stays so: the first restart was at once, the next ones wait ever longer.
+        await bench.clock.sleep(60)
+        status = (await bench.pod())["status"]["containerStatuses"][0]
+        assert status["restartCount"] in (3, 4)
+        assert status["state"]["waiting"]["reason"] == "CrashLoopBackOff"
 
 
 @in_virtual_time

@@ -22,7 +22,7 @@ def test_scenarios(case: dict[str, Any], make_pod: Any, make_runtime: Any) -> No
     if case.get("deleted"):
         pod["metadata"]["deletionTimestamp"] = "2030-01-01T00:00:00Z"
     seen = make_runtime(case.get("sandboxes", []), case.get("containers", []))
-    ids = {c.name: c.id for c in seen.containers}
+    ids = {c.name: c.id for c in reversed(seen.containers)}
     health = Health(
         started=frozenset(ids[name] for name in case.get("started", [])),
         failed={ids[name]: probe for name, probe in case.get("failed", {}).items()},

@@ -123,6 +123,8 @@ class LightPod:
                 started.add(container.id)
                 if spec.get("livenessProbe") and not behaviour.passes("liveness", age):
                     failed[container.id] = _LIVENESS
+            elif age >= _patience_seconds(spec["startupProbe"]):
+                failed[container.id] = _STARTUP
         return Health(started, failed)
 
     def _ready(self, now: datetime) -> set[str]:
@@ -136,14 +138,14 @@ class LightPod:
         ]
 
     def _not_before(self, pod: Object, now: datetime) -> dict[str, datetime]:
-        """When containers that have ended may start again."""
+        """When containers of which one has ended may start again."""
         if self._delays is None:
             return {}
         found = {}
         for name in self._delays.entries:
-            latest = self.runtime.latest(name)
-            if latest is not None and latest.finished_at is not None:
-                until = self._delays.until(name, latest.finished_at, now)
+            ended = self.runtime.last_ended(name)
+            if ended is not None and ended.finished_at is not None:
+                until = self._delays.until(name, ended.finished_at, now)
                 if until is not None:
                     found[name] = until
         return found
@@ -267,6 +269,7 @@ class LightPod:
 
 
 _LIVENESS: ProbeKind = "liveness"
+_STARTUP: ProbeKind = "startup"
 
 
 def adopted(pod: Object, images: Images, new_id: Callable[[], str]) -> LightPod:
@@ -338,10 +341,16 @@ def _probe_changes(pod: Object, name: str, behaviour: Behaviour, age: float) -> 
     spec = _spec(pod, name)
     changes = []
     if spec.get("startupProbe"):
-        changes.append(behaviour.started_after_seconds)
+        changes += [behaviour.started_after_seconds, _patience_seconds(spec["startupProbe"])]
     if spec.get("livenessProbe"):
         changes.append(behaviour.healthy_seconds)
     return [change for change in changes if change > age]
+
+
+def _patience_seconds(probe: Object) -> float:
+    """After how long a startup probe that does not pass is given up."""
+    threshold, period = probe.get("failureThreshold", 3), probe.get("periodSeconds", 10)
+    return float(probe.get("initialDelaySeconds", 0) + threshold * period)
 
 
 def _earlier(one: datetime | None, other: datetime | None) -> datetime | None:

@@ -111,6 +111,17 @@ def test_a_liveness_probe_restarts() -> None:
     assert Life({"unhealthy-after": "30s"}).at(0).next_at is None
 
 
+def test_a_startup_probe_that_does_not_pass_restarts() -> None:
+    """When it has been asked as often as it may be; and again and again, with back-off."""
+    probe = {"tcpSocket": {"port": 80}, "periodSeconds": 2, "failureThreshold": 3, "initialDelaySeconds": 4}
+    life = Life({"started-after": "never"}, containers=[{"name": "a", "image": "app:1", "startupProbe": probe}])
+    assert life.at(0).next_at == NOW + timedelta(seconds=10)
+    for seconds, restarts in ((10, 1), (20, 2), (30, 3), (40, 3), (60, 4)):
+        life.at(seconds)
+        assert life.container["restartCount"] == restarts
+        assert ("waiting" in life.container["state"]) == (seconds == 40)
+
+
 def test_a_pod_is_taken_up_from_its_status() -> None:
     """Container, address and count of restarts are those on record; it goes on from there."""
     life = Life({"exit-after": "60s"})

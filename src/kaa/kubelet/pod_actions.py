@@ -105,8 +105,8 @@ class Health:
 class Facts:
     """All that the decision looks at.
 
-    `pod` with the resources that the node grants it. `not_before`: when a container of which one has ended may start again.
-    `sandbox_linux`: what the pod's cgroup was last given; None: what it should have.
+    `pod` with the resources that the node grants it. `not_before`: when a container may start again of which one has
+    ended. `sandbox_linux`: what the pod's cgroup was last given; None: what it should have.
     """
 
     pod: Object

@@ -55,7 +55,7 @@ class WallClock:
 
     def __init__(self) -> None:
         self.random: random.Random = random.SystemRandom()
-        self.secrets = self.random
+        self.secrets: random.Random = self.random
 
     def now(self) -> datetime:
         return datetime.now(UTC)

@@ -58,6 +58,11 @@ class DelayTable(Generic[K]):
 
 
 def spell(seconds: float) -> str:
-    """A duration as Go prints it: `10s`, `1m20s`, `5m0s`; messages carry it."""
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes}m{rest}s" if minutes else f"{rest}s"
+    """A duration as Go prints it, cut to milliseconds: `250ms`, `10s`, `1m20s`, `1h0m1.5s`; messages carry it."""
+    milliseconds = round(seconds * 1_000_000) // 1000
+    if 0 < milliseconds < 1000:
+        return f"{milliseconds}ms"
+    minutes, rest = divmod(milliseconds, 60_000)
+    hours, minutes = divmod(minutes, 60)
+    largest = f"{hours}h{minutes}m" if hours else f"{minutes}m" if minutes else ""
+    return f"{largest}{rest / 1000:g}s"

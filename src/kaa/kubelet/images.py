@@ -11,7 +11,7 @@ from kaa.api.errors import APIError
 from kaa.api.objects import Object
 from kaa.client.transport import TransportError
 from kaa.cri.cri import ImageService, Message, RuntimeFault
-from kaa.kubelet.delays import PULL_BACKOFF, DelayTable
+from kaa.kubelet.delays import PULL_BACKOFF, DelayTable, spell
 from kaa.kubelet.environment import Objects
 from kaa.kubelet.image_credentials import credentials
 from kaa.kubelet.pod_events import PodEvents
@@ -134,8 +134,8 @@ class ImagePuller:
             name,
             "Normal",
             "Pulled",
-            f'Successfully pulled image "{container["image"]}" in {now_at - started_at:.3g}s '
-            f"({now_at - asked_at:.3g}s including waiting). Image size: {found.get('size', 0)} bytes.",
+            f'Successfully pulled image "{container["image"]}" in {spell(now_at - started_at)} '
+            f"({spell(now_at - asked_at)} including waiting). Image size: {found.get('size', 0)} bytes.",
         )
 
     async def _pull_with_credentials(self, pod: Object, image: str, sandbox_config: Message) -> None:

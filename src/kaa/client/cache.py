@@ -1,8 +1,8 @@
 """An informer's cache: objects as bytes, with the few fields that are selected on.
 
-A 3.5 KB pod is 16 KB as a tree of dicts, and dicts make every full garbage collection slow; so an object is decoded
-when it is asked for, and the last `DECODED_OBJECTS` stay decoded. Indexes are computed once, when an object comes in;
-most changes of one leave its place in them as it was.
+A 3.5 KB pod is 16 KB as a tree of dicts, and dicts make every full garbage collection slow; so only the last
+`DECODED_OBJECTS` that were told or asked for are kept decoded. Indexes are computed once, when an object comes in; most
+changes of one leave its place in them as it was.
 """
 
 from collections import OrderedDict
@@ -32,7 +32,7 @@ IndexKeys: TypeAlias = Callable[[Object], Iterable[str]]
 
 @dataclass(slots=True)
 class Cached:
-    raw: bytes
+    raw: bytes  # b"" while it is decoded and has never been anything else
     revision: int
     labels: dict[str, str]
     index_keys: tuple[tuple[str, ...], ...]  # in the order of the cache's indexes
@@ -77,10 +77,9 @@ class Cache:
         assert name not in self._indexes, f"index {name} exists"
         self._indexes[name] = (keys, {})
         for key in list(self._objects):
-            self.put(key, self._decode(key), self._objects[key].raw)
+            self.put(key, self._decode(key))
 
-    def put(self, key: Key, obj: Object, raw: bytes) -> None:
-        """Takes in an object, decoded and as the bytes of the same."""
+    def put(self, key: Key, obj: Object) -> None:
         index_keys = tuple([tuple(map(intern, keys(obj))) for keys, _ in self._indexes.values()])
         labels, before = labels_of(obj), self._objects.get(key)
         if before is None or before.index_keys != index_keys:
@@ -88,7 +87,7 @@ class Cache:
                 self._remove_from_indexes(key, before)
             self._add_to_indexes(key, index_keys)
         labels = before.labels if before is not None and before.labels == labels else self._share(labels)
-        self._objects[key] = Cached(raw, revision_of(obj), labels, index_keys)
+        self._objects[key] = Cached(b"", revision_of(obj), labels, index_keys)
         self._keep_decoded(key, obj)
 
     def remove(self, key: Key) -> None:
@@ -143,7 +142,10 @@ class Cache:
         self._decoded[key] = obj
         self._decoded.move_to_end(key)
         if len(self._decoded) > DECODED_OBJECTS:
-            self._decoded.popitem(last=False)
+            oldest, decoded = self._decoded.popitem(last=False)
+            cached = self._objects[oldest]
+            # Copied: what orjson returns holds on to 8 KB, however short it is.
+            cached.raw = cached.raw or bytes(memoryview(orjson.dumps(decoded)))
 
     def _share(self, labels: dict[str, str]) -> dict[str, str]:
         """One dict for all objects with the same labels, as the pods of a template have."""

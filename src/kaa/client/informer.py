@@ -40,13 +40,10 @@ WATCH_SECONDS = 300
 SHORT_WATCH_SECONDS = 1.0
 """A watch that ends sooner, having told nothing, counts as a failure."""
 
-EVENT_HEAD = b'{"type":"%b","object":'
-"""How a watch event begins, as servers write it: the object's bytes can be cut out, and need not be encoded again."""
-
 EVENT_REVISION = re.compile(
     rb'\{"type":"(?:ADDED|MODIFIED)","object":\{"apiVersion":"[^"]*","kind":"[^"]*","metadata":\{"resourceVersion":"(\d+)"'
 )
-"""How an event goes on, as Kaa's server writes it: so one can tell an object that one knows without decoding it."""
+"""How an event begins, as Kaa's server writes it: so one can tell an object that one knows without decoding it."""
 
 MAX_OBSERVED = 1024
 """Writes of our own whose event has not come yet; of others the event is decoded."""
@@ -64,6 +61,18 @@ Handler: TypeAlias = Callable[[Change], None]
 Trim: TypeAlias = Callable[[Object], Object]
 
 
+def without_managed_fields(obj: Object) -> Object:
+    """A third of an object says who has written which field; who works with the object does not ask."""
+    metadata = obj["metadata"]
+    if "managedFields" not in metadata:
+        return obj
+    return {**obj, "metadata": {field: value for field, value in metadata.items() if field != "managedFields"}}
+
+
+def whole(obj: Object) -> Object:
+    return obj
+
+
 class Informer:
     def __init__(
         self,
@@ -74,9 +83,9 @@ class Informer:
         namespace: str | None = None,
         label_selector: str = "",
         field_selector: str = "",
-        trim: Trim | None = None,
+        trim: Trim = without_managed_fields,
     ) -> None:
-        """`trim`: what is kept and told of each object, if not all; with its metadata's names and resourceVersion."""
+        """`trim`: what is kept and told of each object; with its metadata's names and resourceVersion."""
         self.resource = client.resource(kind)
         self.namespace = namespace
         self.label_selector = label_selector
@@ -140,7 +149,7 @@ class Informer:
         key = _key(obj)
         known = max(self._seen_revision, self._cache.revision(key))
         if revision_of(obj) > known and self._is_selected(key, obj):
-            self._put(key, obj, _encoded(obj))
+            self._put(key, obj)
             if len(self._observed) < MAX_OBSERVED:
                 self._observed.add(obj["metadata"]["resourceVersion"].encode())
 
@@ -191,7 +200,7 @@ class Informer:
                 key = _key(obj)
                 gone.pop(key, None)
                 if revision_of(obj) > self._cache.revision(key):
-                    self._put(key, obj, _encoded(obj))
+                    self._put(key, obj)
             resource_version = page.resource_version
         self._saw(resource_version)
         self._observed.clear()
@@ -227,9 +236,9 @@ class Informer:
             revision, cached = revision_of(obj), self._cache.revision(key)
             # What is cached may be newer already: a write of our own that was observed.
             if event["type"] == "DELETED" and revision >= cached:
-                self._remove(key, obj)
+                self._remove(key, self.trim(obj))
             elif event["type"] != "DELETED" and revision > cached:
-                self._put(key, obj, _object_bytes(line, event))
+                self._put(key, obj)
         self._saw(obj["metadata"]["resourceVersion"])
 
     def _saw(self, resource_version: str) -> None:
@@ -237,12 +246,10 @@ class Informer:
         if resource_version.isdecimal():
             self._seen_revision = max(self._seen_revision, int(resource_version))
 
-    def _put(self, key: Key, obj: Object, raw: bytes) -> None:
-        if self.trim is not None:
-            whole, obj = obj, self.trim(obj)
-            raw = raw if obj is whole else _encoded(obj)
+    def _put(self, key: Key, obj: Object) -> None:
+        obj = self.trim(obj)
         old = self._cache.get(key) if self._handlers else None
-        self._cache.put(key, obj, raw)
+        self._cache.put(key, obj)
         self._tell(Change(old, obj))
 
     def _remove(self, key: Key, last: Object | None) -> None:
@@ -259,15 +266,3 @@ class Informer:
 
 def _key(obj: Object) -> Key:
     return namespace_of(obj), name_of(obj)
-
-
-def _object_bytes(line: bytes, event: Object) -> bytes:
-    head = EVENT_HEAD % event["type"].encode()
-    if len(event) == 2 and line.startswith(head + b"{"):
-        return line[len(head) : line.rindex(b"}")]
-    return _encoded(event["object"])
-
-
-def _encoded(obj: Object) -> bytes:
-    """Copied: what orjson returns holds on to 8 KB, however short it is."""
-    return bytes(memoryview(orjson.dumps(obj)))

@@ -13,7 +13,7 @@ from kaa.api.objects import Object, namespace_of, uid_of
 from kaa.api.resource import Resource
 from kaa.api.selectors import Selector
 from kaa.client.cache import Objects
-from kaa.client.informer import Informer, Trim
+from kaa.client.informer import Informer, Trim, without_managed_fields
 from kaa.client.rest import Client
 from kaa.lib.clock import Clock
 
@@ -63,7 +63,12 @@ class Informers:
         return iter(list(self._informers.values()))
 
     def informer(
-        self, kind: str | Resource, *, label_selector: str = "", field_selector: str = "", trim: Trim | None = None
+        self,
+        kind: str | Resource,
+        *,
+        label_selector: str = "",
+        field_selector: str = "",
+        trim: Trim = without_managed_fields,
     ) -> Informer:
         """The kind's informer, made (and started, if we run) at the first call. All users share its selection, and
         what it keeps of an object.
@@ -97,11 +102,12 @@ class Informers:
         return informer
 
     def whole(self, resource: Resource) -> Informer | None:
-        """The informer of exactly this kind and version, if there is one, and it keeps all objects as they are."""
+        """The informer of exactly this kind and version, if there is one that keeps whole objects, and all of them."""
         informer = self._informers.get((resource.group, resource.name))
         if informer is None or informer.resource.version != resource.version:
             return None
-        return None if informer.label_selector or informer.field_selector or informer.trim else informer
+        is_partial = informer.label_selector or informer.field_selector or informer.trim is not without_managed_fields
+        return None if is_partial else informer
 
     async def drop(self, kind: str | Resource) -> None:
         """Stops and forgets the kind's informer: a custom kind that is gone. Twice is once."""

@@ -22,7 +22,7 @@ from kaa.api.errors import APIError
 from kaa.api.objects import Object
 from kaa.api.resource import Resource
 from kaa.client.discovery import discover, with_verbs
-from kaa.client.informer import Change, Informer
+from kaa.client.informer import Change, Informer, whole
 from kaa.client.rest import Client
 from kaa.client.transport import TransportError
 from kaa.lib.clock import Clock, parse_rfc3339, rfc3339_micro
@@ -115,7 +115,7 @@ class Recorder:
             self._watched.pop(resource).cancel()
         for resource in found:
             if resource not in self._watched:
-                informer = Informer(self._client, resource, self._clock)
+                informer = Informer(self._client, resource, self._clock, trim=whole)
                 informer.subscribe(partial(self._changed, resource))
                 self._watched[resource] = tasks.create_task(informer.run(), name=f"recording {resource.name}")
 

@@ -152,11 +152,12 @@ SCOPES: Mapping[str, Callable[[Object], bool]] = {
 
 
 def unspecified(pod: Object, hard: Mapping[str, str]) -> str:
-    """`limits.cpu for: a,b; ...`: what the quota counts and containers do not say; "" if they say it all."""
+    """`limits.cpu for: a,b; ...`: what the quota counts and neither the pod nor all its containers say."""
     found = []
     for name in sorted(hard):
         field, _, short = name.rpartition(".") if name.startswith(("requests.", "limits.")) else ("requests", "", name)
-        if short not in ("cpu", "memory"):
+        whole = (pod["spec"].get("resources") or {}).get(field) or {}
+        if short not in ("cpu", "memory") or short in whole:
             continue
         silent = [
             container["name"]

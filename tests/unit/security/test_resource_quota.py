@@ -1,5 +1,6 @@
 """ResourceQuota: what counts, what is too much, and that two writes at once cannot both take the last place."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from kaa.api.errors import APIError
 from kaa.api.kinds import builtin_catalog
 from kaa.api.objects import Object
-from kaa.api.quota import is_about, usage
+from kaa.api.quota import is_about, unspecified, usage
 from kaa.server.admission.resource_quota import ResourceQuota
 from kaa.server.request import AdmissionRequest, Attributes, User
 
@@ -104,6 +105,41 @@ async def test_an_update_pays_only_for_what_it_adds(reader: Any, quota: Resource
     more = {"metadata": {"name": "s"}, "spec": {"type": "NodePort", "ports": [{"port": 80}, {"port": 81}]}}
     with pytest.raises(APIError, match=r"requested: services\.nodeports=1, used: services\.nodeports=1"):
         await quota.validate(creation(more, "Service", old))
+
+
+async def test_a_resize_pays_for_what_it_adds(reader: Any, quota: ResourceQuota) -> None:
+    """A pod cannot grow past the quota after it has got in; other subresources use nothing."""
+    limit(reader, requests_cpu="1")
+    reader.put("Pod", pod("p", cpu="600m"))
+    grown = creation(pod("p", cpu="1100m"), old=pod("p", cpu="600m"))
+    status = replace(grown, attributes=replace(grown.attributes, subresource="status"))
+    await quota.validate(status)
+    with pytest.raises(APIError, match=r"requested: requests\.cpu=500m, used: requests\.cpu=600m"):
+        await quota.validate(replace(grown, attributes=replace(grown.attributes, subresource="resize")))
+
+
+def test_what_a_pod_asks_for_as_a_whole_counts() -> None:
+    """Instead of what its containers ask for; what they do not ask for as a whole stays theirs."""
+    spec = {"resources": {"requests": {"cpu": "2"}}, "overhead": {"cpu": "250m"}}
+    asked = {"cpu": "100m", "memory": "1Gi"}
+    containers = [{"name": "c", "resources": {"requests": asked}}, {"name": "d", "resources": {"requests": asked}}]
+    used = usage({"metadata": {}, "spec": {**spec, "containers": containers}}, POD)
+    assert (str(used["requests.cpu"]), str(used["requests.memory"])) == ("2250m", "2Gi")
+    silent = pod(resources={"requests": {"cpu": "2"}})
+    assert unspecified(silent, {"requests.cpu": "9", "memory": "9"}) == "memory for: c"
+
+
+def test_an_init_container_runs_beside_the_sidecars_before_it() -> None:
+    """Of what is asked for at the same time the most counts."""
+
+    def asking(name: str, cpu: str, **more: Any) -> Object:
+        return {"name": name, "resources": {"requests": {"cpu": cpu}}, **more}
+
+    sidecar, step = asking("s", "1", restartPolicy="Always"), asking("i", "3")
+    spec = {"containers": [asking("c", "2")]}
+    orders = ([sidecar, step], [step, sidecar])
+    totals = [usage({"metadata": {}, "spec": {**spec, "initContainers": order}}, POD) for order in orders]
+    assert [str(total["requests.cpu"]) for total in totals] == ["4", "3"]
 
 
 def test_every_kind_can_be_counted() -> None:

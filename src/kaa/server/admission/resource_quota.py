@@ -17,6 +17,9 @@ from kaa.server.admission.plugin import CREATE, UPDATE, created, name_in, refuse
 from kaa.server.chain import Reader
 from kaa.server.request import AdmissionRequest
 
+COUNTED = ("", "resize")
+"""Subresources through which an object may come to use more; "" is the object itself."""
+
 SETTLE_SECONDS = 5.0
 """How long a committed object may take to show in the cache before it is given up on."""
 
@@ -45,7 +48,7 @@ class ResourceQuota:
     async def validate(self, request: AdmissionRequest) -> None:
         """Raises Forbidden: `exceeded quota: q, requested: pods=1, used: pods=2, limited: pods=2`."""
         namespace = request.attributes.namespace
-        if request.operation not in (CREATE, UPDATE) or request.attributes.subresource or not namespace:
+        if request.operation not in (CREATE, UPDATE) or request.attributes.subresource not in COUNTED or not namespace:
             return
         quotas = self._reader.list("ResourceQuota", namespace)
         if not quotas:

@@ -15,10 +15,13 @@ where a row has one, is called for a key whose object does not exist. Everything
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 from typing import Protocol, TypeAlias
 
+import orjson
+
 from kaa.api.errors import APIError
-from kaa.api.objects import Object, controller_of, labels_of, name_of, namespace_of
+from kaa.api.objects import Object, controller_of, labels_of, name_of, namespace_of, uid_of
 from kaa.api.selectors import Selector, selector_of
 from kaa.controllers.actions import Action
 
@@ -67,7 +70,13 @@ def either(wanted: Callable[[Object], bool]) -> When:
 
 def differs(*read: Callable[[Object], object]) -> When:
     """It came or went, or something that is read of it has changed."""
-    return lambda old, new: old is None or new is None or any(of(old) != of(new) for of in read)
+
+    def when(old: Object | None, new: Object | None) -> bool:
+        if old is None or new is None or uid_of(old) != uid_of(new):
+            return True
+        return [of(old) for of in read] != [of(new) for of in read]
+
+    return when
 
 
 def deletion(old: Object | None, new: Object | None) -> bool:
@@ -124,6 +133,11 @@ def key_of(obj: Object) -> Key:
     return namespace_of(obj), name_of(obj)
 
 
+def generation_of(obj: Object) -> object:
+    """What moves with the spec, and not with the status."""
+    return obj["metadata"].get("generation")
+
+
 def owned(kind: str, *, by: str, when: When = any_change, settle_seconds: float = 0.0) -> Watch:
     """Objects concern their controller; one with no controller concerns all of kind `by` whose selector matches it."""
 
@@ -178,6 +192,10 @@ def labelled(kind: str, label: str) -> Watch:
     return Watch(kind, keys)
 
 
+MAX_SELECTORS = 1024
+"""Parsed selectors that are kept: most owners are looked at again and again, and rarely select anything else."""
+
+
 def label_selector_of(owner: Object) -> Object | None:
     """Its `spec.selector` as a LabelSelector; a ReplicationController's is a plain map of labels."""
     selector: Object | None = owner["spec"].get("selector")
@@ -189,7 +207,12 @@ def selector_for(owner: Object) -> Selector | None:
     label_selector = label_selector_of(owner)
     if not label_selector or not any(label_selector.values()):
         return None
-    return selector_of(label_selector)
+    return _parsed(orjson.dumps(label_selector))
+
+
+@lru_cache(MAX_SELECTORS)
+def _parsed(label_selector: bytes) -> Selector:
+    return selector_of(orjson.loads(label_selector))
 
 
 def selects(owner: Object, obj: Object) -> bool:

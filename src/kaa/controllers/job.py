@@ -13,16 +13,28 @@ from kaa.api.errors import APIError
 from kaa.api.objects import Object, controller_of, is_being_deleted, labels_of, name_of, namespace_of, uid_of
 from kaa.controllers.actions import Action, Announcement, CreateAll, DeleteAll, RequeueAfter, UpdateStatus
 from kaa.controllers.claims import claim, orphans
-from kaa.controllers.controller import Actions, Controller, Index, Key, View, Watch, key_of, selects
+from kaa.controllers.controller import (
+    Actions,
+    Controller,
+    Index,
+    Key,
+    View,
+    Watch,
+    differs,
+    generation_of,
+    key_of,
+    selects,
+)
 from kaa.controllers.job_pods import Plan, plan
 from kaa.controllers.job_status import Counts, news, status_of
 from kaa.controllers.job_tally import Tally, countable, is_tracked, tally_of, untrack
-from kaa.controllers.job_verdict import is_finished, seconds_to_deadline, verdict_of
-from kaa.controllers.pods import is_ready
+from kaa.controllers.job_verdict import is_finished, restarts_of, seconds_to_deadline, verdict_of
+from kaa.controllers.pods import is_ready, is_terminal, phase_of
 
 MANAGER = "kubernetes.io/job-controller"
 JOB_NAME = "batch.kubernetes.io/job-name"
 TRACKED = "tracked by job"
+CLAIM_FIELDS = ("ownerReferences", "finalizers", "labels", "annotations", "deletionTimestamp")
 
 
 def reconcile(job: Object, view: View, now: datetime) -> Actions:
@@ -117,10 +129,23 @@ def jobs_of(pod: Object, view: View) -> Iterator[Key]:
                 yield key_of(job)
 
 
+def claim_of(pod: Object) -> object:
+    """Whose the pod is, for which index, and whether it may go."""
+    metadata = pod["metadata"]
+    return [metadata.get(field) for field in CLAIM_FIELDS]
+
+
+def progress_of(pod: Object) -> object:
+    """How far it has come; of one that has ended, all that a failure policy could ask."""
+    status = pod.get("status", {})
+    return status if is_terminal(pod) else (phase_of(pod), is_ready(pod), restarts_of(pod))
+
+
 CONTROLLER = Controller(
     name="job",
     kind="Job",
-    watches=(Watch("Pod", jobs_of),),
+    when=differs(generation_of, is_being_deleted),  # its status only we write
+    watches=(Watch("Pod", jobs_of, when=differs(claim_of, progress_of)),),
     indexes=(orphans("Pod"), pods_by_tracker()),
     reconcile=reconcile,
     gone=gone,

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import TypeAlias
 
-from kaa.api.objects import Object, condition, copy_object, uid_of
+from kaa.api.objects import Object, condition, uid_of
 from kaa.controllers.actions import RecordEvent
 from kaa.controllers.job_failures import counts, is_failed, limits_each_index
 from kaa.controllers.job_indexes import format_indexes, is_indexed
@@ -22,7 +22,7 @@ def status_of(
 ) -> Object:
     """`counted` are the pods whose finalizer is about to go: they must be on account before."""
     job = tally.job
-    status: Object = copy_object(job.get("status", {}))
+    status = dict(job.get("status", {}))
     if not status.get("startTime") and not job["spec"].get("suspend"):
         status["startTime"] = rfc3339(now)
     status.pop("active", None)

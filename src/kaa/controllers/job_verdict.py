@@ -17,6 +17,7 @@ from kaa.lib.clock import parse_rfc3339
 
 FAILURE, SUCCESS = "FailureTarget", "SuccessCriteriaMet"
 FINAL = {FAILURE: "Failed", SUCCESS: "Complete"}
+OUTCOMES = frozenset(FINAL.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +32,15 @@ class Verdict:
 
 
 def is_finished(job: Object) -> bool:
-    conditions = job.get("status", {}).get("conditions")
-    return any((condition(conditions, kind) or {}).get("status") == "True" for kind in FINAL.values())
+    return bool(outcome_of(job))
+
+
+def outcome_of(job: Object) -> str:
+    """Complete, Failed, or "" while it is not finished."""
+    for found in job.get("status", {}).get("conditions") or ():
+        if found["type"] in OUTCOMES and found["status"] == "True":
+            return str(found["type"])
+    return ""
 
 
 def verdict_of(tally: Tally, now: datetime) -> Verdict | None:
@@ -64,14 +72,15 @@ def _restarts_exceed(tally: Tally, limit: int) -> bool:
     """Containers that are restarted in their pod count instead of failed pods."""
     if tally.job["spec"]["template"]["spec"].get("restartPolicy") != "OnFailure":
         return False
-    restarts: int = sum(
-        container.get("restartCount", 0)
-        for pod in tally.pods
-        if phase_of(pod) in ("Running", "Pending")
-        for kind in ("initContainerStatuses", "containerStatuses")
-        for container in pod.get("status", {}).get(kind) or ()
-    )
+    restarts = sum(restarts_of(pod) for pod in tally.pods if phase_of(pod) in ("Running", "Pending"))
     return restarts > 0 if limit == 0 else restarts >= limit
+
+
+def restarts_of(pod: Object) -> int:
+    """Of all its containers."""
+    status = pod.get("status", {})
+    containers = (*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ()))
+    return sum(container.get("restartCount", 0) for container in containers)
 
 
 def _deadline(tally: Tally, now: datetime) -> Verdict | None:

@@ -99,6 +99,8 @@ def related_pods(rs: Object, view: View) -> list[Object]:
 
 def surplus(pods: Iterable[Object], related: Iterable[Object], count: int, now: datetime) -> list[Object]:
     """The `count` pods whose deletion is the least loss, in the order of the module's docstring."""
+    if count <= 0:
+        return []
     crowding = Counter(pod["spec"].get("nodeName", "") for pod in related)
 
     def loss(pod: Object) -> tuple[Any, ...]:

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
+from kaa.api.errors import APIError
 from kaa.api.kinds import builtin_catalog
 from kaa.api.objects import (
     Object,
@@ -64,6 +65,8 @@ class World:
     def __init__(self, objects: Iterable[Object], indexes: Iterable[Index] = ()) -> None:
         self.objects = {self._key(obj): obj for obj in map(whole, objects)}
         self._indexes = {(index.kind, index.name): index.keys for index in indexes}
+        self.generated: dict[str, str] = {}
+        """The generateName of each name that was made here."""
         self._made = 0
 
     @staticmethod
@@ -83,7 +86,8 @@ class World:
         ]
 
     def owned(self, owner: Object, kind: str) -> Any:
-        return [obj for obj in self.list(kind) if (controller_of(obj) or {}).get("uid") == uid_of(owner)]
+        where = namespace_of(owner) or None
+        return [obj for obj in self.list(kind, where) if (controller_of(obj) or {}).get("uid") == uid_of(owner)]
 
     def by_index(self, kind: str, index: str, key: str) -> Any:
         keys = self._indexes[kind, index]
@@ -102,13 +106,17 @@ class World:
         played = []
         for action in actions:
             if isinstance(action, ReadScale):
-                obj = self.get(action.kind, action.name, action.namespace)
-                action.scale = obj and {"metadata": obj["metadata"], "spec": {"replicas": obj["spec"]["replicas"]}}
+                action.scale = self.scale(action)
             else:
                 played.append(action)
         return played
 
+    def scale(self, question: ReadScale) -> Object | None:
+        obj = self.get(question.kind, question.name, question.namespace)
+        return obj and {"metadata": obj["metadata"], "spec": {"replicas": obj["spec"]["replicas"]}}
+
     def apply(self, action: Action) -> None:
+        """Raises APIError as the server does, for what is not there and for what is there already."""
         match action:
             case Create(obj):
                 self._create(obj)
@@ -116,14 +124,14 @@ class World:
                 for obj in objects:
                     self._create(obj)
             case Update(obj):
-                status = self.objects[self._key(obj)].get("status")
+                status = self._found(obj).get("status")
                 self._put(obj if status is None else {**obj, "status": status})
             case UpdateStatus(obj, status):
-                current = self.objects[self._key(obj)]
-                metadata = {**current["metadata"], "annotations": obj["metadata"].get("annotations")}
-                self._put({**current, "metadata": metadata, "status": status})
+                current = self._found(obj)
+                annotations = {k: v for k, v in obj["metadata"].items() if k == "annotations"}
+                self._put({**current, "metadata": {**current["metadata"], **annotations}, "status": status})
             case Patch(obj, patch):
-                self._put(merged(self.objects[self._key(obj)], patch))
+                self._put(merged(self._found(obj), patch))
             case Delete(obj, _, grace_seconds):
                 self._delete(obj, grace_seconds)
             case DeleteAll(objects):
@@ -133,10 +141,22 @@ class World:
                 pass
 
     def _create(self, obj: Object) -> None:
+        made, metadata = obj, obj["metadata"]
+        if not metadata.get("name"):
+            name = f"{metadata['generateName']}{len(self.generated) + 1:05}"
+            self.generated[name] = metadata["generateName"]
+            made = {**obj, "metadata": {**metadata, "name": name}}
         self._made += 1
-        metadata = obj["metadata"]
-        name = metadata.get("name") or f"{metadata['generateName']}{self._made:05}"
-        self._put(whole({**obj, "metadata": {**metadata, "name": name}}))
+        made = whole({**made, "metadata": {**made["metadata"], "uid": f"made-{self._made}"}})
+        if self._key(made) in self.objects:
+            raise APIError("AlreadyExists", f"{made['kind']} {name_of(made)} already exists")
+        self._put(made)
+
+    def _found(self, obj: Object) -> Object:
+        found = self.objects.get(self._key(obj))
+        if found is None:
+            raise APIError("NotFound", f"{obj['kind']} {name_of(obj)} not found")
+        return found
 
     def _delete(self, obj: Object, grace_seconds: int | None = None) -> None:
         """An object with finalizers waits for their end."""

@@ -28,7 +28,9 @@ GONE_OR_CHANGED = frozenset({"NotFound", "Conflict", "Invalid"})
 
 @dataclass(slots=True)
 class Claim:
-    held: list[Object] = field(default_factory=list)  # adopted ones included
+    """By name. Adopted ones are held too, as they are once adopted: what is then made of one keeps its new owner."""
+
+    held: list[Object] = field(default_factory=list)
     patches: list[Patch] = field(default_factory=list)
 
     def settle(self) -> Actions:
@@ -66,14 +68,12 @@ def claim(owner: Object, kind: str, view: View, can_hold: Callable[[Object], boo
             elif not is_being_deleted(owner):
                 result.patches.append(release(owner, obj))
         elif ref is None and matches and not is_being_deleted(owner) and not is_being_deleted(obj):
-            result.patches.append(adopt(owner, obj))
-            result.held.append(obj)
+            references = [*owner_references(obj), owner_reference(owner)]
+            result.patches.append(_replace_owners(obj, references))
+            result.held.append({**obj, "metadata": {**obj["metadata"], "ownerReferences": references}})
+    result.held.sort(key=name_of)
     result.patches.sort(key=lambda patch: name_of(patch.obj))
     return result
-
-
-def adopt(owner: Object, obj: Object) -> Patch:
-    return _replace_owners(obj, [*owner_references(obj), owner_reference(owner)])
 
 
 def release(owner: Object, obj: Object) -> Patch:

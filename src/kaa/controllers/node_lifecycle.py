@@ -13,7 +13,7 @@ from datetime import datetime
 from kaa.api.errors import APIError
 from kaa.api.objects import Object, condition, copy_object, is_being_deleted, name_of, namespace_of
 from kaa.controllers.actions import Action, Patch, RecordEvent, RequeueAfter, UpdateStatus
-from kaa.controllers.controller import POD_NODE, Actions, Controller, Key, View, Watch, pods_by_node
+from kaa.controllers.controller import POD_NODE, Actions, Controller, Key, View, Watch, key_of, pods_by_node
 from kaa.controllers.memory import Since
 from kaa.controllers.pods import is_terminal, ready_condition
 from kaa.controllers.zone_disruption import Zones
@@ -181,7 +181,7 @@ def keep_taints(
 
 
 def mark_pods_not_ready(node: Object, view: View, now: datetime) -> Actions:
-    for pod in view.by_index("Pod", POD_NODE, name_of(node)):
+    for pod in sorted(view.by_index("Pod", POD_NODE, name_of(node)), key=key_of):
         ready = ready_condition(pod)
         if ready is None or ready["status"] != "True" or is_terminal(pod) or is_being_deleted(pod):
             continue

@@ -67,6 +67,7 @@ class World:
         self._indexes = {(index.kind, index.name): index.keys for index in indexes}
         self.generated: dict[str, str] = {}
         """The generateName of each name that was made here."""
+        self.now = NOW
         self._made = 0
 
     @staticmethod
@@ -147,7 +148,8 @@ class World:
             self.generated[name] = metadata["generateName"]
             made = {**obj, "metadata": {**metadata, "name": name}}
         self._made += 1
-        made = whole({**made, "metadata": {**made["metadata"], "uid": f"made-{self._made}"}})
+        fresh = {"uid": f"made-{self._made}", "creationTimestamp": rfc3339(self.now)}
+        made = whole({**made, "metadata": {**made["metadata"], **fresh}})
         if self._key(made) in self.objects:
             raise APIError("AlreadyExists", f"{made['kind']} {name_of(made)} already exists")
         self._put(made)
@@ -163,7 +165,7 @@ class World:
         current = self.objects.get(self._key(obj))
         if current is not None:
             grace = {} if grace_seconds is None else {"deletionGracePeriodSeconds": grace_seconds}
-            self._put({**current, "metadata": {**current["metadata"], "deletionTimestamp": rfc3339(NOW), **grace}})
+            self._put({**current, "metadata": {**current["metadata"], "deletionTimestamp": rfc3339(self.now), **grace}})
 
     def _put(self, obj: Object) -> None:
         copy = copy_object(obj)

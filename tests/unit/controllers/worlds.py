@@ -267,7 +267,6 @@ class Run:
         self.name = name
         self.row = row_named(name)
         self.world = World(objects, self.row.indexes)
-        self.now = NOW
         self._lives = list(lives)
         self._writes = 0
         self._left = self._lives.pop() if self._lives else -1  # writes of this life
@@ -276,10 +275,10 @@ class Run:
 
     def settles(self) -> bool:
         """Whether the world comes to rest, now and each time that the row has asked to be called again."""
-        while self.now < NOW + HORIZON:
+        while self.world.now < NOW + HORIZON:
             if not self._settles_now():
                 return False
-            self.now += max(timedelta(seconds=min(self._pauses, default=HORIZON.total_seconds())), SHORTEST_PAUSE)
+            self.world.now += max(timedelta(seconds=min(self._pauses, default=HORIZON.total_seconds())), SHORTEST_PAUSE)
         return True
 
     def _settles_now(self) -> bool:
@@ -303,13 +302,13 @@ class Run:
         for key in known:
             obj = self.world.get(self.row.kind, key[1], key[0])
             if obj is not None:  # else gone by what was done about another
-                self._carry_out(self.row.reconcile(obj, self.world, self.now))
+                self._carry_out(self.row.reconcile(obj, self.world, self.world.now))
 
     def _play_kubelet(self) -> None:
         """What is made runs at once."""
         for pod in self.world.list("Pod"):
             if MADE.match(uid_of(pod)) and "status" not in pod:
-                ready = {"type": "Ready", "status": "True", "lastTransitionTime": rfc3339(self.now)}
+                ready = {"type": "Ready", "status": "True", "lastTransitionTime": rfc3339(self.world.now)}
                 self.world.apply(UpdateStatus(pod, {"phase": "Running", "conditions": [ready]}))
 
     def _carry_out(self, actions: Actions) -> None:

@@ -8,6 +8,7 @@ repeats is due twice. `@every 90m` has no wall clock: it counts from the last ti
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import TypeAlias
 from zoneinfo import ZoneInfo
 
@@ -24,6 +25,9 @@ DESCRIPTORS = {
 }
 EVERY = "@every "
 UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
+
+MAX_SCHEDULES = 256
+"""Parsed schedules that are kept: a CronJob is looked at again and again."""
 
 YEARS_AHEAD = 5
 """A schedule with no time within that (30 February) has none at all."""
@@ -100,14 +104,26 @@ class Calendar:
 Schedule: TypeAlias = Calendar | Interval
 
 
-def count_missed(schedule: Schedule, since: datetime, now: datetime, limit: int) -> int:
-    """How many times have passed since then; not counted further than one beyond `limit`."""
-    count, time = 0, schedule.after(since)
-    while time is not None and time <= now and count <= limit:
-        count, time = count + 1, schedule.after(time)
-    return count
+@dataclass(frozen=True, slots=True)
+class Times:
+    latest: datetime | None  # the last one that has passed
+    upcoming: datetime | None
+    are_more: bool = False  # more than the limit have passed
 
 
+def times_until(now: datetime, schedule: Schedule, since: datetime, limit: int) -> Times:
+    """The times around `now`, of those later than `since`. One by one up to `limit`; of more only the last."""
+    latest, time = None, schedule.after(since)
+    for _ in range(limit):
+        if time is None or time > now:
+            return Times(latest, time)
+        latest, time = time, schedule.after(time)
+    if time is None or time > now:
+        return Times(latest, time)
+    return Times(schedule.latest(since, now), schedule.after(now), are_more=True)
+
+
+@lru_cache(MAX_SCHEDULES)
 def parse_schedule(text: str, zone: ZoneInfo) -> Schedule:
     """Raises ValueError with robfig/cron's sentence."""
     if problem := schedule_problem(text):

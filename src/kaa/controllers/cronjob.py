@@ -15,7 +15,6 @@ from kaa.api.errors import APIError
 from kaa.api.objects import (
     Object,
     annotations_of,
-    condition,
     controller_of,
     copy_object,
     is_being_deleted,
@@ -25,9 +24,9 @@ from kaa.api.objects import (
     uid_of,
 )
 from kaa.controllers.actions import Action, Announcement, Create, Delete, RecordEvent, RequeueAfter, UpdateStatus
-from kaa.controllers.controller import Actions, Controller, View, differs, owned
-from kaa.controllers.cron_schedule import count_missed, parse_schedule
-from kaa.controllers.job_verdict import FINAL
+from kaa.controllers.controller import Actions, Controller, View, differs, generation_of, owned
+from kaa.controllers.cron_schedule import parse_schedule, times_until
+from kaa.controllers.job_verdict import outcome_of
 from kaa.lib.clock import parse_rfc3339, rfc3339
 
 SCHEDULED_AT = "batch.kubernetes.io/cronjob-scheduled-timestamp"
@@ -55,7 +54,7 @@ def reconcile(cron_job: Object, view: View, now: datetime) -> Actions:
 
 def follow(cron_job: Object, jobs: Sequence[Object]) -> Rest:
     """Brings `active` and `lastSuccessfulTime` up to date with what the Jobs say."""
-    status = copy_object(cron_job.get("status", {}))
+    status = dict(cron_job.get("status", {}))
     active = {ref["uid"]: ref for ref in status.get("active") or ()}
     known = {uid_of(job): job for job in jobs}
     for uid, ref in list(active.items()):
@@ -99,13 +98,13 @@ def keep_schedule(cron_job: Object, status: Object, jobs: Sequence[Object], view
         message = f'unparseable schedule: "{cron_job["spec"]["schedule"]}": {error}'
         yield RecordEvent(cron_job, "Warning", "UnparseableSchedule", message)
         return status
-    since = earliest_due(cron_job, now)
-    if (due := schedule.latest(since, now)) is not None:
-        if count_missed(schedule, since, now, MANY_MISSED) > MANY_MISSED:
+    times = times_until(now, schedule, earliest_due(cron_job, now), MANY_MISSED)
+    if times.latest is not None:
+        if times.are_more:
             yield RecordEvent(cron_job, "Warning", "TooManyMissedTimes", TOO_MANY)
-        status = yield from start(cron_job, status, jobs, view, due)
-    if (upcoming := schedule.after(now)) is not None:
-        yield RequeueAfter((upcoming - now).total_seconds())
+        status = yield from start(cron_job, status, jobs, view, times.latest)
+    if times.upcoming is not None:
+        yield RequeueAfter((times.upcoming - now).total_seconds())
     return status
 
 
@@ -170,16 +169,6 @@ def is_scheduled(cron_job: Object, job: Object) -> bool:
     """Whether it is one that we started, to tell it from one that somebody made in our name."""
     due = annotations_of(job).get(SCHEDULED_AT)
     return due is not None and name_of(job) == job_name(cron_job, parse_rfc3339(due))
-
-
-def outcome_of(job: Object) -> str:
-    """Complete, Failed, or "" while it is not finished."""
-    conditions = job.get("status", {}).get("conditions")
-    return next((kind for kind in FINAL.values() if (condition(conditions, kind) or {}).get("status") == "True"), "")
-
-
-def generation_of(cron_job: Object) -> object:
-    return cron_job["metadata"].get("generation")
 
 
 def begin_of(job: Object) -> tuple[str, str]:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kaa.controllers.cron_schedule import count_missed, parse_schedule
+from kaa.controllers.cron_schedule import Times, parse_schedule, times_until
 
 ZONE = ZoneInfo("UTC")
 NEW_YORK = ZoneInfo("America/New_York")
@@ -76,8 +76,19 @@ def test_the_latest_time_is_the_one_with_none_after_it(schedule: str, minutes: i
 def test_counting_ends_beyond_the_limit() -> None:
     """A schedule that was off for a year must not be counted through."""
     schedule = parse_schedule("* * * * *", ZONE)
-    assert count_missed(schedule, at("2030-01-01T00:00"), at("2031-01-01T00:00"), 100) == 101
-    assert count_missed(schedule, at("2030-01-01T00:00"), at("2030-01-01T00:03"), 100) == 3
+    since, year_later = at("2030-01-01T00:00"), at("2031-01-01T00:00")
+    expected = Times(year_later, year_later + timedelta(minutes=1), are_more=True)
+    assert times_until(year_later, schedule, since, 100) == expected
+
+
+@pytest.mark.parametrize("minutes", [0, 1, 99, 100])
+@pytest.mark.parametrize("schedule", ["* * * * *", "@every 1m"])
+def test_the_times_around_now(schedule: str, minutes: int) -> None:
+    """Up to the limit nothing is too many, and the next time follows from the last one, not from now."""
+    since = at("2030-01-01T00:00")
+    latest = since + timedelta(minutes=minutes)
+    times = times_until(latest + timedelta(seconds=20), parse_schedule(schedule, ZONE), since, 100)
+    assert times == Times(latest if minutes else None, latest + timedelta(minutes=1))
 
 
 @pytest.mark.parametrize("text", ["* * * *", "61 * * * *", "@never", "@every soon", "a * * * *"])

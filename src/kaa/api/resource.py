@@ -18,6 +18,9 @@ from kaa.api.objects import Object
 
 ALL_VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
 
+STORE_ROOT = "/registry/"
+"""What all store keys of objects begin with."""
+
 PrepareForCreate = Callable[[Object], None]
 """Changes a fresh object in place before it is validated: clears status, fills what depends on other fields."""
 PrepareForUpdate = Callable[[Object, Object], None]
@@ -91,10 +94,20 @@ class Resource:
     version: str = ""  # filled in by GroupVersion
     schema: Any = None  # custom kinds: the structural schema; built-in kinds find theirs by group, version and kind
 
-    @property
-    def name(self) -> str:
-        """The plural, as in routes and RBAC rules."""
-        return self.plural or self.kind.lower() + "s"
+    # What every request asks for is worked out once.
+    name: str = field(init=False, compare=False, repr=False)  # the plural, as in routes and RBAC rules
+    api_version: str = field(init=False, compare=False, repr=False)
+    storage_prefix: str = field(init=False, compare=False, repr=False)  # of store keys: the same for all versions
+    json_head: bytes = field(init=False, compare=False, repr=False)  # what an object begins with, as JSON
+
+    def __post_init__(self) -> None:
+        storage_group = self.group if self.storage_group is None else self.storage_group
+        api_version = f"{self.group}/{self.version}" if self.group else self.version
+        name = self.plural or self.kind.lower() + "s"
+        object.__setattr__(self, "name", name)
+        object.__setattr__(self, "api_version", api_version)
+        object.__setattr__(self, "storage_prefix", f"{STORE_ROOT}{storage_group or 'core'}/{name}/")
+        object.__setattr__(self, "json_head", f'{{"apiVersion":"{api_version}","kind":"{self.kind}",'.encode())
 
     @property
     def singular(self) -> str:
@@ -103,10 +116,6 @@ class Resource:
     @property
     def list_kind(self) -> str:
         return self.kind + "List"
-
-    @property
-    def api_version(self) -> str:
-        return f"{self.group}/{self.version}" if self.group else self.version
 
     @property
     def base_path(self) -> str:
@@ -123,7 +132,10 @@ class Resource:
         return "/".join(parts)
 
     def subresource(self, name: str) -> Subresource | None:
-        return next((s for s in self.subresources if s.name == name), None)
+        for subresource in self.subresources:
+            if subresource.name == name:
+                return subresource
+        return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from kaa.api.tables import table
 from kaa.lib.clock import Clock
 from kaa.server.entries import Entry
 from kaa.server.negotiation import JSON, PROTOBUF, Accepted, encode, not_acceptable
-from kaa.server.storage import at_revision, decode, head_of, served_item
+from kaa.server.storage import at_revision, decode, served_item
 
 INITIAL_EVENTS_END = "k8s.io/initial-events-end"
 """The annotation of the bookmark that ends the initial events of a watch that began with a list."""
@@ -32,7 +32,7 @@ class JSONForm:
 
     def __init__(self, resource: Resource) -> None:
         self._resource = resource
-        self._head = head_of(resource)
+        self._head = resource.json_head
         # Items of custom kinds say what they are even inside a list: clients have no type that would say it.
         self._item_head = self._head if resource.schema is not None else b"{"
 

@@ -11,26 +11,21 @@ The order apiVersion, kind, metadata is this module's promise to itself: `encode
 import orjson
 
 from kaa.api.objects import Object
-from kaa.api.resource import Catalog, Resource
+from kaa.api.resource import STORE_ROOT, Catalog, Resource
 
-REGISTRY = "/registry/"
+REGISTRY = STORE_ROOT
 METADATA = b'"metadata":{'
 ITEM_HEAD = b'{"metadata":{"resourceVersion":"'
 
 
 def prefix_of(resource: Resource) -> str:
     """The store prefix of a kind, the same for all its versions."""
-    group = resource.group if resource.storage_group is None else resource.storage_group
-    return f"{REGISTRY}{group or 'core'}/{resource.name}/"
+    return resource.storage_prefix
 
 
 def key_of(resource: Resource, namespace: str, name: str) -> str:
     """The part of the store key behind the prefix: `<namespace>/<name>`, or the name."""
     return f"{namespace}/{name}" if resource.namespaced else name
-
-
-def head_of(resource: Resource) -> bytes:
-    return f'{{"apiVersion":"{resource.api_version}","kind":"{resource.kind}",'.encode()
 
 
 def storage_version(resource: Resource) -> str:
@@ -78,7 +73,7 @@ def served_item(resource: Resource, item: bytes) -> bytes:
 
 def with_head(resource: Resource, item: bytes) -> bytes:
     """The whole object, as a GET answers it."""
-    return b"%b%b" % (head_of(resource), served_item(resource, item)[1:])
+    return resource.json_head + served_item(resource, item)[1:]
 
 
 def decode(resource: Resource, item: bytes) -> Object:

@@ -36,7 +36,7 @@ from kaa.server.object_meta import (
     settle_namespace,
 )
 from kaa.server.request import AdmissionRequest, Attributes, User
-from kaa.server.storage import METADATA, decode, encode, item_of, key_of, prefix_of
+from kaa.server.storage import METADATA, decode, encode, item_of, key_of
 from kaa.server.watch_cache import WatchCache
 from kaa.store.store import Compare, Delete, Operation, Put, Store, StoreFailed, Transaction
 
@@ -62,7 +62,7 @@ class Write:
     tracker: Tracker | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Written:
     """What a write has left: the item as it is served, and whether it made or removed the object."""
 
@@ -73,6 +73,9 @@ class Written:
 
 Change = Callable[[Object], Object]
 """The new object, given the current one (a copy, which may be changed). Called again for each try."""
+
+Make = Callable[[], Object]
+"""Makes the new object, whatever the current one is. Called again for each try, which may change what it gets."""
 
 
 class Registry:
@@ -138,7 +141,7 @@ class Registry:
             if write.admission is not None:
                 await write.admission.validate(admission)
             name = obj["metadata"]["name"]
-            key = prefix_of(resource) + key_of(resource, namespace, name)
+            key = resource.storage_prefix + key_of(resource, namespace, name)
             stored = encode(resource, obj)
             if write.dry_run:
                 await self._cache.caught_up()
@@ -171,16 +174,49 @@ class Registry:
         write: Write,
         *,
         subresource: str = "",
+    ) -> Written:
+        """Replaces the object by what `change` makes of it."""
+
+        def make(entry: Entry) -> Object:
+            return change(decode(resource, entry.item))
+
+        return await self._rewrite(resource, namespace, name, make, write, subresource)
+
+    async def replace(
+        self,
+        resource: Resource,
+        namespace: str,
+        name: str,
+        make: Make,
+        write: Write,
+        *,
+        subresource: str = "",
         must_specify: bool = False,
     ) -> Written:
-        """Replaces the object by what `change` makes of it. `must_specify` refuses one without resourceVersion."""
+        """Replaces the object by what `make` makes. `must_specify` refuses one without resourceVersion."""
+
+        def checked(entry: Entry) -> Object:
+            new = make()
+            if must_specify and not new["metadata"].get("resourceVersion"):
+                raise must_specify_version(resource, name)
+            return new
+
+        return await self._rewrite(resource, namespace, name, checked, write, subresource)
+
+    async def _rewrite(
+        self,
+        resource: Resource,
+        namespace: str,
+        name: str,
+        make: Callable[[Entry], Object],
+        write: Write,
+        subresource: str,
+    ) -> Written:
         for _ in range(UPDATE_TRIES):
             entry = await self.entry(resource, namespace, name)
             old = decode(resource, entry.item)
-            new = change(decode(resource, entry.item))
+            new = make(entry)
             version = new["metadata"].get("resourceVersion")
-            if not version and must_specify:
-                raise must_specify_version(resource, name)
             check_identity(new, old, resource)
             if version and version != old["metadata"]["resourceVersion"]:
                 raise conflict(resource.name, resource.group, name)
@@ -213,7 +249,7 @@ class Registry:
             # Whoever gave no resourceVersion has changed nothing by it.
             new["metadata"]["resourceVersion"] = old["metadata"]["resourceVersion"]
             removed = may_be_removed(new, resource)
-            key = prefix_of(resource) + entry.key
+            key = resource.storage_prefix + entry.key
             if same_but_for_times(new, old) and not removed and key not in self._outdated:
                 return Written(entry.item)
             stored = encode(resource, new)
@@ -267,7 +303,7 @@ class Registry:
     async def _carry_out(
         self, resource: Resource, entry: Entry, old: Object, decision: Remove | Mark
     ) -> tuple[Transaction, bytes]:
-        key = prefix_of(resource) + entry.key
+        key = resource.storage_prefix + entry.key
         unchanged = (Compare(key, entry.revision),)
         if isinstance(decision, Remove):
             claims = claim_change(resource, old, None, self._clock)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from kaa.api.errors import APIError, bad_request, conflict
-from kaa.api.objects import Object, copy_object
+from kaa.api.objects import Object
 from kaa.api.patch import APPLY_PATCH
 from kaa.api.resource import Catalog, Resource
 from kaa.server.applying import configuration
@@ -132,15 +132,25 @@ class Verbs:
     async def update(self, request: Request, attributes: Attributes, resource: Resource) -> Response:
         form = self.form(request, resource)
         write = self.tracked(request, attributes, resource)
-        body = decode_object(request, resource, write.warnings)
-        settle_name(body, attributes.name)
-        settle_namespace(body, resource, attributes.namespace)
+
+        def decoded() -> Object:
+            body = decode_object(request, resource, write.warnings)
+            settle_name(body, attributes.name)
+            settle_namespace(body, resource, attributes.namespace)
+            return body
+
+        fresh = [decoded()]  # what is wrong with it is said first of all
+
+        def body() -> Object:
+            """Each try has its own."""
+            return fresh.pop() if fresh else decoded()
+
         try:
-            written = await self.registry.update(
+            written = await self.registry.replace(
                 resource,
                 attributes.namespace,
                 attributes.name,
-                lambda old: copy_object(body),  # each try has its own
+                body,
                 write,
                 subresource=attributes.subresource,
                 must_specify=resource.kind in MUST_SPECIFY_VERSION or resource.schema is not None,
@@ -150,7 +160,7 @@ class Verbs:
                 raise
             write.attributes = replace(attributes, verb="create")
             self.authorize(write.attributes)
-            written = await self.registry.create(resource, attributes.namespace, body, write)
+            written = await self.registry.create(resource, attributes.namespace, body(), write)
         return self.written(form, written, write)
 
     async def patch(self, request: Request, attributes: Attributes, resource: Resource) -> Response:

@@ -14,10 +14,12 @@ walked again for their paths (`unknown_fields`).
 import re
 from collections.abc import Callable, Iterator
 from functools import cache
-from typing import Any
+from typing import Any, TypeAlias
 
 from kaa.api.scalars import SCALARS, ZEROS, Mismatch, Walker, anything, of_kind
 from kaa.api.schema import Definition, Field, Schema, builtin_schema
+
+JSONMap: TypeAlias = dict[str, Any]
 
 
 def _list_of(item: Walker, zero: Callable[[], Any], go_type: str) -> Walker:
@@ -41,6 +43,9 @@ def _map_of(item: Walker, zero: Callable[[], Any], go_type: str) -> Walker:
 TIMES = ("time", "microtime")
 """Structs, too, to Go; the zero value of these is written as null."""
 
+PLAIN = {"string": str, "bool": bool}
+"""Types whose values are as they should be once they are of this Python type: most fields, which then cost no call."""
+
 _JSON_SCHEMA = "apiextensions.v1.JSONSchemaProps"
 
 
@@ -58,6 +63,20 @@ class Conformer:
         """
         unknown: list[str] = []
         return self.walker(definition.name)({} if value is None else value, unknown), bool(unknown)
+
+    def conform_changed(self, definition: Definition, value: JSONMap, before: JSONMap) -> tuple[JSONMap, bool]:
+        """The same, where a field whose value is the very one of `before`, which conforms, is taken as it is."""
+        changed = {key: item for key, item in value.items() if item is None or item is not before.get(key)}
+        conformed, has_unknown = self.conform(definition, changed)
+        out = {}
+        for key, item in value.items():
+            if key not in changed:
+                out[key] = item
+            elif key in conformed:
+                out[key] = conformed[key]
+        for key, zero in conformed.items():
+            out.setdefault(key, zero)
+        return out, has_unknown
 
     def walker(self, type_: str) -> Walker:
         walker = self._walkers.get(type_)
@@ -102,7 +121,7 @@ class Conformer:
 
     def _struct(self, name: str) -> Walker:
         definition = self._schema.definition(name)
-        table: dict[str, tuple[Walker, bool]] = {}
+        table: dict[str, tuple[type | None, Walker, bool]] = {}
         always: list[tuple[str, Callable[[], Any]]] = []
         struct, go_type = definition.struct, go_name(name)
 
@@ -114,15 +133,19 @@ class Conformer:
                 field = table.get(key)
                 if field is None:
                     unknown.append(key)
-                elif item is not None:
+                    continue
+                plain, walker, goes_when_empty = field
+                if type(item) is not plain:
+                    if item is None:
+                        continue
                     try:
-                        item = field[0](item, unknown)
+                        item = walker(item, unknown)
                     except Mismatch as error:
                         error.path.append(key)
                         error.struct = error.struct or struct
                         raise
-                    if item or not field[1]:
-                        out[key] = item
+                if item or not goes_when_empty:
+                    out[key] = item
             for key, zero in always:
                 if key not in out:
                     out[key] = zero()
@@ -131,7 +154,8 @@ class Conformer:
         # Known before its fields are compiled, because a type may contain itself.
         self._walkers[name] = walk
         for field in definition.fields.values():
-            table[field.name] = (self.walker(field.type), self._goes_when_empty(field))
+            plain = PLAIN.get(field.type.removeprefix("*").partition(":")[0])
+            table[field.name] = (plain, self.walker(field.type), self._goes_when_empty(field))
             if self._is_always_there(field):
                 always.append((field.name, self._zero(field.type)))
         return walk

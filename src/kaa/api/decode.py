@@ -34,7 +34,7 @@ MAX_FIELD_ERRORS = 100
 """Unknown and duplicate fields that one answer names."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Decoded:
     """`warnings` are the texts for Warning headers, with field validation `Warn`."""
 
@@ -71,9 +71,15 @@ def decode(body: bytes, content_type: str, api_version: str, kind: str, *, field
         raise bad_request(f"{kind} cannot be decoded: exceeded max depth") from None
 
 
-def conform_object(obj: Any, api_version: str, kind: str, *, field_validation: str = WARN) -> Decoded:
-    """The same for a value that has been parsed already, e.g. the result of a patch."""
-    return _as_object(_Body(obj), api_version, kind, field_validation)
+def conform_object(
+    obj: Any, api_version: str, kind: str, *, field_validation: str = WARN, before: Object | None = None
+) -> Decoded:
+    """The same for a value that has been parsed already, e.g. the result of a patch.
+
+    `before` is an object of the kind that the value was made from: fields that are in both, the very same, are taken
+    as they are.
+    """
+    return _as_object(_Body(obj), api_version, kind, field_validation, before)
 
 
 def parse_json(body: bytes) -> Any:
@@ -142,13 +148,17 @@ def _from_protobuf(body: bytes, api_version: str, kind: str) -> _Body:
         raise _cannot_be_handled(api_version, kind, kind, str(error)) from None
 
 
-def _as_object(body: _Body, api_version: str, kind: str, field_validation: str) -> Decoded:
+def _as_object(
+    body: _Body, api_version: str, kind: str, field_validation: str, before: Object | None = None
+) -> Decoded:
     value = {} if body.value is None else body.value
     if not isinstance(value, dict):
         raise _unrecognized(orjson.dumps(value), kind, str(Mismatch(value, _TYPE_META)))
     body_kind, body_version = _type_of(value, api_version, kind)
-    obj, unknown = _conformed(value, body_version, body_kind, kind)
+    obj, unknown = _conformed(value, body_version, body_kind, kind, before)
     obj["apiVersion"], obj["kind"] = api_version, kind
+    if not unknown and not body.duplicates and not body.problems:
+        return Decoded(obj)
     problems = [f'unknown field "{path}"' for path in unknown]
     problems += [f'duplicate field "{path}"' for path in body.duplicates if not _is_under(path, unknown)]
     problems = (body.problems + problems)[:MAX_FIELD_ERRORS]
@@ -164,6 +174,8 @@ def _is_under(path: str, unknown: list[str]) -> bool:
 
 def _type_of(value: Object, api_version: str, kind: str) -> tuple[str, str]:
     """What the body says it is, checked against what it should be; what it leaves out is as expected."""
+    if value.get("kind") == kind and value.get("apiVersion") == api_version:
+        return kind, api_version
     body_kind, body_version = (
         stated if stated not in (None, "") else expected
         for stated, expected in ((value.get("kind"), kind), (value.get("apiVersion"), api_version))
@@ -202,13 +214,18 @@ def _not_registered(api_version: str, kind: str) -> str:
     return f'no kind "{kind}" is registered for version "{api_version}" in scheme "{scheme}"'
 
 
-def _conformed(value: Object, api_version: str, body_kind: str, kind: str) -> tuple[Object, list[str]]:
+def _conformed(
+    value: Object, api_version: str, body_kind: str, kind: str, before: Object | None
+) -> tuple[Object, list[str]]:
     """The object as its type has it, and the paths of the fields that the type has not."""
     conformer = builtin_conformer()
     definition = builtin_schema().for_kind(api_version, body_kind)
     try:
         if definition is not None:
-            obj, has_unknown = conformer.conform(definition, value)
+            if before is not None:
+                obj, has_unknown = conformer.conform_changed(definition, value, before)
+            else:
+                obj, has_unknown = conformer.conform(definition, value)
             return obj, conformer.unknown_fields(definition, value) if has_unknown else []
         meta = builtin_schema().definition("meta.v1.ObjectMeta")
         metadata, has_unknown = conformer.conform(meta, value.get("metadata"))

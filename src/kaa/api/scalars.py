@@ -8,6 +8,7 @@ import binascii
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 from kaa.api.quantity import format_quantity
@@ -138,11 +139,16 @@ class _Layout:
 
 _TIME = _Layout("2006-01-02T15:04:05Z07:00", "[fraction]", "Z07:00")
 _MICROTIME = _Layout("2006-01-02T15:04:05.000000Z07:00", ".000000", "Z07:00")
-_UTC_SECONDS = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", re.ASCII)
+_UTC = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{6})?Z", re.ASCII)
+_SECONDS_LENGTH = len("2006-01-02T15:04:05Z")
+_MICROSECONDS_LENGTH = len("2006-01-02T15:04:05.000000Z")
+
+TIMES_KEPT = 1024
+"""Texts that are known to be times. What happens together has the same few."""
 
 
 def _time(value: Any, unknown: list[str]) -> Any:
-    if type(value) is str and _UTC_SECONDS.fullmatch(value) and _is_a_date(value):
+    if type(value) is str and len(value) == _SECONDS_LENGTH and _is_in_utc(value):
         return value
     return in_utc(_TIME.parse(value), "seconds")
 
@@ -151,7 +157,11 @@ def in_utc(moment: datetime, timespec: str) -> str:
     return moment.isoformat(timespec=timespec).removesuffix("+00:00") + "Z"
 
 
-def _is_a_date(value: str) -> bool:
+@lru_cache(maxsize=TIMES_KEPT)
+def _is_in_utc(value: str) -> bool:
+    """Whether a text is a time in the form that all times take."""
+    if not _UTC.fullmatch(value):
+        return False
     try:
         datetime.fromisoformat(value)
     except ValueError:
@@ -160,6 +170,8 @@ def _is_a_date(value: str) -> bool:
 
 
 def _microtime(value: Any, unknown: list[str]) -> Any:
+    if type(value) is str and len(value) == _MICROSECONDS_LENGTH and _is_in_utc(value):
+        return value
     return in_utc(_MICROTIME.parse(value), "microseconds")
 
 
@@ -182,9 +194,25 @@ def _map_of_strings(value: Any, unknown: list[str]) -> Any:
     if type(value) is not dict:
         raise Mismatch(value, "map[string]string")
     for element in value.values():
-        if type(element) is not str and element is not None:
-            raise Mismatch(element, "string")
-    return {key: element or "" for key, element in value.items()} if None in value.values() else value
+        if type(element) is not str:
+            break
+    else:
+        return value
+    return {key: _string_or_empty(element) for key, element in value.items()}
+
+
+def _strings(value: Any, unknown: list[str]) -> Any:
+    if type(value) is not list:
+        raise Mismatch(value, "[]string")
+    return [_string_or_empty(element) for element in value]
+
+
+def _string_or_empty(element: Any) -> str:
+    if type(element) is str:
+        return element
+    if element is not None:
+        raise Mismatch(element, "string")
+    return ""
 
 
 SCALARS: dict[str, Walker] = {
@@ -200,6 +228,7 @@ SCALARS: dict[str, Walker] = {
     "fieldsv1": anything,
     "json": anything,
     "map[string]string": _map_of_strings,
+    "[]string": _strings,
     **{go_type: _integer(go_type) for go_type in INTEGER_LIMITS},
 }
 ZEROS: dict[str, Any] = {

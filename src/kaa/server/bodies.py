@@ -29,20 +29,21 @@ def field_validation(request: Request) -> str:
 def decode_object(request: Request, resource: Resource, warnings: list[str]) -> Object:
     """The body as an object of the kind. Raises RequestEntityTooLarge, UnsupportedMediaType, BadRequest."""
     check_size(request)
-    decoded = decode(
-        request.body,
-        request.headers.get("content-type", ""),
-        resource.api_version,
-        resource.kind,
-        field_validation=field_validation(request),
-    )
+    validation = field_validation(request)
+    content_type = request.headers.get("content-type", "")
+    decoded = decode(request.body, content_type, resource.api_version, resource.kind, field_validation=validation)
     warnings += decoded.warnings
-    return _settled(decoded.object, resource, field_validation(request), warnings)
+    return _settled(decoded.object, resource, validation, warnings)
 
 
-def conform(obj: Any, resource: Resource, validation: str, warnings: list[str]) -> Object:
-    """The same for a value that did not come as a body: a patched object, one of the server's own."""
-    conformed = conform_object(obj, resource.api_version, resource.kind, field_validation=validation)
+def conform(obj: Any, resource: Resource, validation: str, warnings: list[str], before: Object | None = None) -> Object:
+    """The same for a value that did not come as a body: a patched object, one of the server's own.
+
+    `before` is the stored object that it was made from, if any, of which it may have parts.
+    """
+    if resource.from_storage is not None:
+        before = None  # what a conversion makes has not been conformed
+    conformed = conform_object(obj, resource.api_version, resource.kind, field_validation=validation, before=before)
     warnings += conformed.warnings
     return _settled(conformed.object, resource, validation, warnings)
 

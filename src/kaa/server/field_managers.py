@@ -188,7 +188,7 @@ class Applier:
             new["metadata"]["resourceVersion"] = self.config["metadata"]["resourceVersion"]  # a precondition
         if self.writer.manager == KUBECTL:
             new = refresh_annotation(new, self.config)
-        return self._finished(new, applied.entries)
+        return self._finished(new, applied.entries, live)
 
     def create(self, name: str) -> Object:
         """The object where there was none. Raises BadRequest."""
@@ -203,8 +203,8 @@ class Applier:
             error = FieldError("FieldValueInvalid", "metadata.uid", f'Invalid value: "{uid}": field is immutable')
             raise invalid(self.resource.kind, self.resource.group, live["metadata"]["name"], [error])
 
-    def _finished(self, new: Object, entries: list[Entry]) -> Object:
-        new = conform(new, self.resource, IGNORE, [])
+    def _finished(self, new: Object, entries: list[Entry], live: Object | None = None) -> Object:
+        new = conform(new, self.resource, IGNORE, [], live)
         put_entries(new["metadata"], entries)
         return new
 

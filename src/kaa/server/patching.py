@@ -23,6 +23,6 @@ def patch_of(request: Request, resource: Resource, validation: str, warnings: li
 
     def change(old: Object) -> Object:
         patched = check_object(apply_patch(media_type, request.body, old))
-        return conform(patched, resource, validation, warnings)
+        return conform(patched, resource, validation, warnings, old)
 
     return change

@@ -213,3 +213,16 @@ def test_any_json_is_refused_or_conforms(value: Any) -> None:
     except ValueError:
         return
     assert conform(once) == once
+
+
+def test_takes_over_what_it_has_conformed_before() -> None:
+    """A patch changes a field or two: the rest is not walked again, and stays where it was."""
+    before = conform(
+        {"apiVersion": "apps/v1", "metadata": {"name": "a"}, "spec": {"replicas": 1}, "kind": "Deployment"}
+    )
+    value = {**before, "metadata": {"name": "a", "labels": None, "foo": 1}, "status": None}
+    changed, has_unknown = CONFORMER.conform_changed(DEPLOYMENT, value, before)
+    assert changed == conform(value)
+    assert list(changed) == list(conform(value))
+    assert changed["spec"] is before["spec"]
+    assert has_unknown

@@ -7,7 +7,7 @@ ClusterRoles that it selects, at once; the controller that writes them into the 
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from kaa.api.errors import not_found
 from kaa.api.objects import Object, labels_of, name_of, namespace_of
@@ -67,6 +67,11 @@ class RBACAuthorizer:
 
     def authorize(self, attributes: Attributes) -> tuple[bool, str]:
         index = self._current_index()
+        # Whoever may do it to any object may do it to this one; few rules name objects, and names are many.
+        to_any = self._decision(index, attributes, "")
+        return to_any if to_any[0] or not attributes.name else self._decision(index, attributes, attributes.name)
+
+    def _decision(self, index: Index, attributes: Attributes, name: str) -> tuple[bool, str]:
         user = attributes.user
         question = (
             user.name,
@@ -76,14 +81,14 @@ class RBACAuthorizer:
             attributes.plural,
             attributes.subresource,
             attributes.namespace,
-            attributes.name,
+            name,
             attributes.path if not attributes.is_resource else None,
         )
         decision = self._decisions.get(question)
         if decision is None:
             if len(self._decisions) >= MAX_DECISIONS:
                 self._decisions.clear()
-            decision = self._decisions[question] = _decide(index, attributes)
+            decision = self._decisions[question] = _decide(index, replace(attributes, name=name))
         return decision
 
     def rules_for(self, user: User, namespace: str) -> tuple[list[Object], list[str]]:

@@ -11,6 +11,7 @@ from kaa import Cluster
 from kaa.api.errors import APIError
 from kaa.client.rest import Client
 from kaa.cluster.simulation.drivers import AnotherLoop, CalledFromInside
+from kaa.cluster.simulation.settings import ClockName
 from kaa.cluster.simulation.waiting import WaitTimeout
 from kaa.controllers import Options
 from kaa.cri.simulated_program import SimulatedContainer
@@ -280,6 +281,17 @@ def test_a_cluster_that_does_not_run_says_so() -> None:
     cluster.close()
 
 
+@pytest.mark.parametrize("clock", ["wall", "virtual"])
+def test_a_cluster_is_entered_once_at_a_time(clock: ClockName) -> None:
+    """The second time is refused, and the first cluster lives on; after its end it can begin anew."""
+    cluster = Cluster(nodes=0, clock=clock)
+    for _ in range(2):
+        with cluster:
+            with pytest.raises(RuntimeError, match="runs already"):
+                cluster.__enter__()
+            assert cluster.list("pods") == []
+
+
 async def test_async_with_gives_the_same_as_coroutines() -> None:
     """In asynchronous code the cluster lives in the caller's own event loop."""
     async with Cluster(nodes=["alpha", "beta"]) as c:
@@ -309,8 +321,17 @@ async def test_plain_code_inside_another_loop() -> None:
         cluster.__enter__()
 
 
-@pytest.mark.parametrize("wrong", [{"clock": "sundial"}, {"nodes": -1}, {"nodes": ["a", "a"]}])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"clock": "sundial"},
+        {"nodes": -1},
+        {"nodes": ["a", "a"]},
+        {"nodes": "abc"},
+        {"nodes": ["A_b"]},
+    ],
+)
 def test_wrong_arguments_are_refused_at_once(wrong: dict) -> None:
     """Not first when the cluster is started."""
-    with pytest.raises(ValueError, match=r"clock|nodes"):
+    with pytest.raises(ValueError, match=r"clock|node"):
         Cluster(**wrong)

@@ -20,7 +20,7 @@ from kaa.api.objects import Object
 from kaa.cluster.simulation.blocking_client import BlockingClient
 from kaa.cluster.simulation.component import Run
 from kaa.cluster.simulation.drivers import Driver, ThreadDriver, VirtualDriver
-from kaa.cluster.simulation.everyday import FIELD_MANAGER, NODES_EXPLAINED, NotOnVirtualTime
+from kaa.cluster.simulation.everyday import FIELD_MANAGER, NODES_EXPLAINED, RUNS_ALREADY, NotOnVirtualTime
 from kaa.cluster.simulation.everyday import AsyncCluster as AsyncCluster
 from kaa.cluster.simulation.faults import Faults
 from kaa.cluster.simulation.history import HISTORY_BYTES, Past, Recorded
@@ -73,6 +73,8 @@ class Cluster:
     # Its life
 
     def __enter__(self) -> "Cluster":
+        if self._driver is not None:
+            raise RuntimeError(RUNS_ALREADY)
         self._driver = VirtualDriver() if self.settings.is_virtual else ThreadDriver()
         try:
             self._run(self._cluster.start())

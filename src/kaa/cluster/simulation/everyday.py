@@ -64,6 +64,7 @@ NODES_EXPLAINED = 100
 P = TypeVar("P", bound="Program")
 
 
+RUNS_ALREADY = "the cluster runs already"
 NOT_RUNNING = "the cluster does not run: use `with Cluster() as c` or `async with`"
 
 
@@ -87,6 +88,8 @@ class AsyncCluster:
     # Its life
 
     async def __aenter__(self) -> "AsyncCluster":
+        if self._world is not None:
+            raise RuntimeError(RUNS_ALREADY)
         try:
             await self.start()
         except BaseException:
@@ -101,7 +104,6 @@ class AsyncCluster:
 
     async def start(self) -> None:
         """Returns once the API answers; controllers, scheduler and nodes start up meanwhile."""
-        assert self._world is None, "the cluster has been started"
         settings = self.settings
         if settings.is_virtual and not isinstance(asyncio.get_running_loop(), VirtualEventLoop):
             raise RuntimeError(

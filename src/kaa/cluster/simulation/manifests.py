@@ -73,9 +73,12 @@ def _is_list(document: Mapping[str, Any]) -> bool:
 
 def _unpacked(document: Any) -> Iterator[Object]:
     if not isinstance(document, Mapping) or not document.get("kind") or not document.get("apiVersion"):
-        raise ValueError(f"not a Kubernetes object, which has apiVersion and kind: {str(document)[:200]}")
+        hint = "; the name of a file is given as a pathlib.Path" if str(document).endswith(SUFFIXES) else ""
+        raise ValueError(f"not a Kubernetes object, which has apiVersion and kind: {str(document)[:200]}{hint}")
     if _is_list(document):
         for item in document["items"]:
             yield from _unpacked(item)
+    elif not (document.get("metadata") or {}).get("name"):
+        raise ValueError(f"{document['kind']} needs metadata.name; with generateName it is made by client.create")
     else:
         yield dict(document)

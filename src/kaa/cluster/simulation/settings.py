@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Literal
 
+from kaa.api.validation.names import dns_subdomain
 from kaa.cluster.simulation.history import HISTORY_BYTES
 from kaa.lib.clock import VIRTUAL_EPOCH
 
@@ -20,8 +21,8 @@ class Settings:
 
     With `light_nodes` one component plays kubelet for all of them: for thousands of nodes, whose pods run no programs.
     `controllers` may be the controllers' options; False leaves them out, and `scheduler` and `nodes` can be left out
-    as well: what remains is an API server and nobody beside it. `seed` decides all chance but keys. `starts_at` is
-    when virtual time begins. `history_bytes` bounds what is kept of the past.
+    as well: what remains is an API server and nobody beside it. `seed` decides all chance; keys only on virtual time.
+    `starts_at` is when virtual time begins. `history_bytes` bounds what is kept of the past.
     """
 
     nodes: int | Sequence[str] = 1
@@ -36,8 +37,11 @@ class Settings:
     def __post_init__(self) -> None:
         if self.clock not in ("wall", "virtual"):
             raise ValueError(f'clock is "wall" or "virtual", not {self.clock!r}')
-        if isinstance(self.nodes, int) and self.nodes < 0:
-            raise ValueError(f"nodes is a number of nodes, not {self.nodes}")
+        if isinstance(self.nodes, str) or (isinstance(self.nodes, int) and self.nodes < 0):
+            raise ValueError(f"nodes is a number of nodes or a list of their names, not {self.nodes!r}")
+        for name in self.node_names:
+            if problems := dns_subdomain(name):
+                raise ValueError(f"{name!r} cannot be a node's name: {problems[0]}")
         if len(set(self.node_names)) < len(self.node_names):
             raise ValueError(f"two nodes have the same name: {self.node_names}")
         if self.starts_at.tzinfo is None:

@@ -12,6 +12,7 @@ A condition is text in kubectl's forms, or a Python function of the object:
 import asyncio
 import re
 from collections.abc import Callable
+from inspect import iscoroutine
 from typing import Any, TypeAlias
 
 from kaa.api.errors import APIError, qualified
@@ -55,9 +56,17 @@ def predicate_of(condition: Condition) -> Judgement:
 
 def _holds(predicate: Callable[[Object], Any], obj: Object) -> bool:
     try:
-        return bool(predicate(obj))
+        found = predicate(obj)
     except (KeyError, IndexError):
         return False  # nobody has written the field yet
+    if iscoroutine(found):
+        found.close()
+        raise TypeError("a condition is a plain function of the object; run_until takes a coroutine function")
+    return bool(found)
+
+
+def _told(condition: Condition) -> str:
+    return condition if isinstance(condition, str) else getattr(condition, "__qualname__", repr(condition))
 
 
 def _has_condition(kind: str, status: str) -> Judgement:
@@ -122,7 +131,7 @@ async def wait_for(
     except TimeoutError:
         what = f"{qualified(resource.name, resource.group)}/{name}"
         seen = await portrait(client, resource, newest[0], name, namespace)
-        raise WaitTimeout(f"timed out waiting for the condition on {what}: {condition}\n{seen}") from None
+        raise WaitTimeout(f"timed out waiting for the condition on {what}: {_told(condition)}\n{seen}") from None
 
 
 async def _watch(

@@ -84,7 +84,9 @@ def test_files_and_folders(tmp_path: Path) -> None:
         ({"kind": "Pod"}, "not a Kubernetes object"),
         ("kind: [", "yaml: "),
         (YAML_ONE + "kind: Pod\n", 'key "kind" already set in map'),
-        ("deployment.yaml", "not a Kubernetes object"),
+        ("deployment.yaml", "the name of a file is given as a pathlib.Path"),
+        ({"apiVersion": "v1", "kind": "ConfigMap"}, "ConfigMap needs metadata.name"),
+        ({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"generateName": "a-"}}, "made by client.create"),
     ],
 )
 def test_what_is_none(manifest: Any, error: str) -> None:

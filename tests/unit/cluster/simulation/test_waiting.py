@@ -57,6 +57,16 @@ def test_a_predicates_own_mistakes_are_raised() -> None:
         predicate_of(lambda obj: 1 / 0)(POD)
 
 
+def test_a_coroutine_function_is_no_condition() -> None:
+    """A coroutine that nobody awaits is true: the wait would be over at once."""
+
+    async def is_ready(obj: Any) -> bool:
+        return False
+
+    with pytest.raises(TypeError, match="plain function"):
+        predicate_of(is_ready)(POD)
+
+
 @pytest.mark.parametrize(
     ("path", "steps"),
     [

@@ -1,12 +1,12 @@
 """A Transport that calls the server in the same process: no socket, no TLS, no encoding but the body's."""
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from urllib.parse import unquote, urlencode
 
 from kaa.client.transport import Query, TransportError
 from kaa.client.transport import Response as ClientResponse
+from kaa.lib.deadlines import Deadlines
 from kaa.server.request import ANONYMOUS, Request, Response, User
 
 Handle = Callable[[Request], Awaitable[Response]]
@@ -18,6 +18,7 @@ class InProcessTransport:
     def __init__(self, handle: Handle, user: User = ANONYMOUS) -> None:
         self._handle = handle
         self._user = user
+        self._deadlines = Deadlines()
 
     async def request(
         self,
@@ -30,7 +31,7 @@ class InProcessTransport:
         timeout_seconds: float = 30.0,
     ) -> ClientResponse:
         try:
-            async with asyncio.timeout(timeout_seconds):
+            with self._deadlines.within(timeout_seconds):
                 response = await self._handle(self._request(method, path, query, headers, body))
                 if response.chunks is None:
                     return ClientResponse(response.status, _headers(response), response.body)
@@ -50,11 +51,12 @@ class InProcessTransport:
             await _close(chunks)
 
     async def close(self) -> None:
-        return None
+        self._deadlines.close()
 
     def _request(self, method: str, path: str, query: Query, headers: Mapping[str, str] | None, body: bytes) -> Request:
         lower = {name.lower(): value for name, value in (headers or {}).items()}
-        return Request(method, unquote(path), list(query), lower, body, user=self._user, raw_query=urlencode(query))
+        raw_query = urlencode(query) if query else ""
+        return Request(method, unquote(path), list(query), lower, body, user=self._user, raw_query=raw_query)
 
 
 class InProcessStream:

@@ -80,6 +80,8 @@ class World:
         self._runs = False
         await _end(self._tasks.values())
         self._tasks.clear()
+        for transport in (self.client.transport, *self.links.values()):
+            await transport.close()
         await self.server.stop()
         await self.store.close()
 

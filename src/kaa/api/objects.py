@@ -66,7 +66,10 @@ def owner_references(obj: Object) -> list[Object]:
 
 def controller_of(obj: Object) -> Object | None:
     """The owner reference with `controller: true`, of which there is at most one."""
-    return next((ref for ref in owner_references(obj) if ref.get("controller")), None)
+    for ref in owner_references(obj):
+        if ref.get("controller"):
+            return ref
+    return None
 
 
 def owner_reference(owner: Object, *, controller: bool = True) -> Object:
@@ -83,4 +86,7 @@ def owner_reference(owner: Object, *, controller: bool = True) -> Object:
 
 def condition(conditions: Iterable[Object] | None, kind: str) -> Object | None:
     """The condition of that type in a status's list, or None."""
-    return next((c for c in conditions or () if c.get("type") == kind), None)
+    for found in conditions or ():
+        if found.get("type") == kind:
+            return found
+    return None

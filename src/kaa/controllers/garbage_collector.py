@@ -30,6 +30,7 @@ from kaa.controllers.ownership_graph import (
     OwnerState,
     Release,
     fate_of,
+    is_decided_alike,
     node_of,
 )
 from kaa.controllers.program import Context
@@ -70,18 +71,24 @@ class GarbageCollector:
             self._enqueue(self._graph.remove(uid))
 
     def _changed(self, resource: Resource, change: Change) -> None:
-        if change.old is not None and change.new is not None and uid_of(change.old) != uid_of(change.new):
-            # Deleted and made anew while nobody watched.
-            self._enqueue(self._graph.remove(uid_of(change.old)))
-        if change.new is not None:
-            self._enqueue(self._graph.put(node_of(resource, change.new)))
-        elif change.old is not None:
-            self._failures.succeeded(uid_of(change.old))
-            self._enqueue(self._graph.remove(uid_of(change.old)))
+        old, new = change.old, change.new
+        if old is not None and new is not None:
+            if is_decided_alike(old, new):
+                self._graph.move_along(uid_of(new), new["metadata"].get("resourceVersion", ""))
+                return
+            if uid_of(old) != uid_of(new):
+                # Deleted and made anew while nobody watched.
+                self._enqueue(self._graph.remove(uid_of(old)))
+        if new is not None:
+            self._enqueue(self._graph.put(node_of(resource, new)))
+        elif old is not None:
+            self._failures.succeeded(uid_of(old))
+            self._enqueue(self._graph.remove(uid_of(old)))
 
     def _enqueue(self, uids: set[str]) -> None:
         for uid in sorted(uids):
-            self._queue.add(uid)
+            if not self._graph.keeps(uid):
+                self._queue.add(uid)
 
     async def _work(self) -> None:
         while True:

@@ -15,6 +15,7 @@ from kaa.api.resource import Resource
 
 FOREGROUND = "foregroundDeletion"
 ORPHAN = "orphan"
+DECISIVE = ("uid", "ownerReferences", "finalizers", "deletionTimestamp")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +29,10 @@ class Owner:
     blocks: bool  # blockOwnerDeletion
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Node:
+    """A change of what decides on its fate makes another node; any other moves only the resource version along."""
+
     uid: str
     resource: Resource
     namespace: str
@@ -43,6 +46,12 @@ class Node:
     @property
     def waits_for_dependents(self) -> bool:
         return self.deleting and self.foreground
+
+
+def is_decided_alike(old: Object, new: Object) -> bool:
+    """The change of the object decides on no fate: neither its own nor its owners' nor its dependents'."""
+    before, after = old["metadata"], new["metadata"]
+    return [before.get(field) for field in DECISIVE] == [after.get(field) for field in DECISIVE]
 
 
 def node_of(resource: Resource, obj: Object) -> Node:
@@ -81,6 +90,24 @@ class Graph:
         """In the order of uids, so that one history follows from one seed."""
         for dependent in sorted(self._dependents.get(uid, ())):
             yield self._nodes[dependent]
+
+    def keeps(self, uid: str) -> bool:
+        """Nothing is to be done about the object, and that is known at once: it has no owners, or they are all here."""
+        node = self._nodes.get(uid)
+        if node is None:
+            return True
+        if node.deleting:
+            return not (node.foreground or node.orphaning)
+        return all(self._is_held(node, owner) for owner in node.owners)
+
+    def _is_held(self, node: Node, owner: Owner) -> bool:
+        known = self._nodes.get(owner.uid)
+        return known is not None and not known.waits_for_dependents and known.namespace in ("", node.namespace)
+
+    def move_along(self, uid: str, resource_version: str) -> None:
+        """The object changed in nothing that decides on a fate."""
+        if (node := self._nodes.get(uid)) is not None:
+            node.resource_version = resource_version
 
     def put(self, node: Node) -> set[str]:
         """Adds or replaces; returns the uids to look at again."""

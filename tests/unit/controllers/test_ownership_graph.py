@@ -1,6 +1,7 @@
 """The garbage collector's decisions, apart from any server."""
 
 import random
+from dataclasses import replace
 
 import pytest
 
@@ -8,6 +9,7 @@ from kaa.api.resource import Resource
 from kaa.controllers.ownership_graph import (
     FOREGROUND,
     KEEP,
+    ORPHAN,
     Collect,
     Disown,
     Graph,
@@ -17,6 +19,7 @@ from kaa.controllers.ownership_graph import (
     OwnerState,
     Release,
     fate_of,
+    is_decided_alike,
 )
 
 PODS = Resource(kind="Pod", version="v1")
@@ -63,6 +66,39 @@ def test_dependents_that_do_not_block_are_not_waited_for() -> None:
     """blockOwnerDeletion is what makes a foreground deletion wait."""
     loose = Node("b", PODS, "default", "b", (Owner("a", "v1", "Pod", "a", blocks=False),), False, False, False)
     assert fate_of(node("a", deleting=True, foreground=True), [loose], {}) == Release(FOREGROUND)
+
+
+def test_only_what_decides_on_a_fate_makes_another_node() -> None:
+    """A new status moves the revision along, which a deletion names; new owners or finalizers are a new fate."""
+    metadata = {"name": "a", "uid": "a", "resourceVersion": "1"}
+    old = {"metadata": metadata}
+    assert is_decided_alike(old, {"metadata": {**metadata, "resourceVersion": "2", "labels": {"a": "b"}}})
+    for change in ({"uid": "b"}, {"ownerReferences": []}, {"finalizers": [ORPHAN]}, {"deletionTimestamp": "now"}):
+        assert not is_decided_alike(old, {"metadata": {**metadata, **change}})
+    graph = Graph()
+    graph.put(node("a"))
+    graph.move_along("a", "2")
+    assert [found.resource_version for found in [graph.get("a")] if found is not None] == ["2"]
+
+
+@pytest.mark.parametrize("deleting", [False, True])
+@pytest.mark.parametrize("finalizers", [{}, {"foreground": True}, {"orphaning": True}])
+@pytest.mark.parametrize(
+    "owner", [None, node("x"), node("x", deleting=True), node("x", deleting=True, foreground=True)]
+)
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_what_is_kept_at_once_would_be_kept_after_a_look(
+    deleting: bool, finalizers: dict[str, bool], owner: Node | None, elsewhere: bool
+) -> None:
+    """What the graph alone says is never another thing than what is decided when the server is asked."""
+    graph = Graph()
+    subject = node("a", "x", deleting=deleting, **finalizers)
+    if owner is not None:
+        graph.put(replace(owner, namespace="elsewhere") if elsewhere else owner)
+    graph.put(subject)
+    state = ABSENT if owner is None or elsewhere else WAITING if owner.waits_for_dependents else SOLID
+    assert not graph.keeps("a") or fate_of(subject, [], {"x": state}) == KEEP
+    assert graph.keeps("a") or deleting or state is not SOLID
 
 
 def test_what_is_to_be_looked_at_again() -> None:

@@ -51,9 +51,10 @@ def is_rolling(stateful_set: Object) -> bool:
 
 
 def max_unavailable(stateful_set: Object) -> int:
+    """A percentage is rounded down, whatever the API's documentation says; but never to none."""
     rolling = (stateful_set["spec"].get("updateStrategy") or {}).get("rollingUpdate") or {}
     limit = rolling.get("maxUnavailable")
-    return max(1, resolve(1 if limit is None else limit, replicas_of(stateful_set), round_up=True))
+    return max(1, resolve(1 if limit is None else limit, replicas_of(stateful_set), round_up=False))
 
 
 def next_step(stateful_set: Object, pods: Mapping[int, Object], update_revision: str, now: datetime) -> Step:

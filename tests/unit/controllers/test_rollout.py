@@ -2,9 +2,11 @@
 
 from math import ceil, floor
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kaa.controllers import statefulset_rollout
 from kaa.controllers.deployment_revisions import same_template, template_hash
 from kaa.controllers.deployment_rollout import bounds, roll_new, roll_old, share, size_of
 
@@ -88,3 +90,11 @@ def test_equal_templates_have_equal_names():
     assert same_template(first, second)
     assert template_hash(first, 0) == template_hash({**first, "spec": {"containers": [{"name": "a"}]}}, 0)
     assert template_hash(first, 0) != template_hash(first, 1)
+
+
+@pytest.mark.parametrize(("limit", "pods"), [(None, 1), (2, 2), ("50%", 1), ("10%", 1), ("67%", 2), ("100%", 3)])
+def test_how_many_of_a_stateful_set_may_be_missing(limit: int | str | None, pods: int) -> None:
+    """Of three. Upstream rounds down, and lets at least one go."""
+    rolling = {} if limit is None else {"maxUnavailable": limit}
+    spec = {"replicas": 3, "updateStrategy": {"type": "RollingUpdate", "rollingUpdate": rolling}}
+    assert statefulset_rollout.max_unavailable({"spec": spec}) == pods

@@ -31,7 +31,7 @@ from kaa.controllers.autoscaling_metrics import (
 )
 from kaa.controllers.controller import Key, key_of
 from kaa.controllers.metrics_api import MetricsAPI
-from kaa.controllers.metrics_source import MetricsMissing, MetricsSource, milli
+from kaa.controllers.metrics_source import MetricsMissing, MetricsSource, milli, printed
 from kaa.controllers.program import Context
 from kaa.lib.clock import rfc3339
 from kaa.lib.workqueue import WorkQueue
@@ -179,7 +179,8 @@ async def _external(
     value = sum(await source.external(target.namespace, part["metric"]))
     replicas, current = _one_number(value, part["target"], target, tolerances)
     shown = {"metric": part["metric"], "current": current}
-    return Answer(replicas, {"type": "External", "external": shown}, f"external metric {part['metric']['name']}")
+    described = f"external metric {part['metric']['name']}({printed(part['metric'].get('selector'))})"
+    return Answer(replicas, {"type": "External", "external": shown}, described)
 
 
 def _one_number(value: int, aim: Object, target: Target, tolerances: tuple[float, float]) -> tuple[int, Object]:

@@ -13,7 +13,7 @@ from kaa.api.resource import Resource
 from kaa.api.selectors import Selector, selector_of
 from kaa.client.rest import Client
 from kaa.client.transport import TransportError
-from kaa.controllers.metrics_source import MetricsMissing, milli
+from kaa.controllers.metrics_source import MetricsMissing, milli, printed
 
 RESOURCE = "/apis/metrics.k8s.io/v1beta1"
 CUSTOM = ("/apis/custom.metrics.k8s.io/v1beta2", "/apis/custom.metrics.k8s.io/v1beta1")
@@ -67,8 +67,8 @@ class MetricsAPI:
             items = await self._items([path], query, "external", f"{metric['name']}.external.metrics.k8s.io")
             return [milli(item["value"]) for item in items]
 
-        which = str(selector_of(metric["selector"])) if metric.get("selector") else "nil"
-        return await self._told(f"unable to get external metric {namespace}/{metric['name']}/{which}", ask)
+        which = f"{namespace}/{metric['name']}/{printed(metric.get('selector'))}"
+        return await self._told(f"unable to get external metric {which}", ask)
 
     def _plural(self, reference: Object) -> str:
         group = reference.get("apiVersion", "").rpartition("/")[0]

@@ -105,10 +105,23 @@ class MetricsTable:
         values = [value for labels, value in self._external.get((namespace, metric["name"]), ()) if matches(labels)]
         if not values:
             raise MetricsMissing(
-                f"unable to get external metric {namespace}/{metric['name']}/nil: "
+                f"unable to get external metric {namespace}/{metric['name']}/{printed(wanted)}: "
                 "no metrics returned from external metrics API"
             )
         return values
+
+
+def printed(selector: Object | None) -> str:
+    """A label selector of an external metric as upstream's messages show it, by which alerts find them."""
+    if selector is None:
+        return "nil"
+    labels = "".join(f"{key}: {value}," for key, value in sorted((selector.get("matchLabels") or {}).items()))
+    requirements = "".join(
+        f"LabelSelectorRequirement{{Key:{r['key']},Operator:{r['operator']},Values:[{' '.join(r.get('values') or ())}],}},"
+        for r in selector.get("matchExpressions") or ()
+    )
+    parts = f"MatchLabels:map[string]string{{{labels}}},MatchExpressions:[]LabelSelectorRequirement{{{requirements}}},"
+    return f"&LabelSelector{{{parts}}}"
 
 
 def _some(found: dict[str, int], trouble: str, api: str) -> dict[str, int]:

@@ -11,7 +11,7 @@ from kaa.api.selectors import Selector, parse_label_selector
 from kaa.client.rest import Client
 from kaa.client.transport import Response
 from kaa.controllers.metrics_api import MetricsAPI
-from kaa.controllers.metrics_source import MetricsMissing, MetricsSource, MetricsTable
+from kaa.controllers.metrics_source import MetricsMissing, MetricsSource, MetricsTable, printed
 
 EVERY = Selector(())
 QUEUE = {"name": "queue", "selector": {"matchLabels": {"queue": "a"}}}
@@ -122,3 +122,16 @@ async def test_of_the_namespace_itself() -> None:
     path = "/apis/custom.metrics.k8s.io/v1beta2/namespaces/ns/metrics/depth"
     source, _ = api({path: [value("ns", "4")]})
     assert await source.object("ns", {"apiVersion": "v1", "kind": "Namespace", "name": "ns"}, {"name": "depth"}) == 4000
+
+
+def test_a_selector_is_printed_as_upstream_prints_it() -> None:
+    """In conditions and events; tools look for these texts."""
+    assert printed(None) == "nil"
+    assert printed({"matchLabels": {"b": "2", "a": "1"}}) == (
+        "&LabelSelector{MatchLabels:map[string]string{a: 1,b: 2,},MatchExpressions:[]LabelSelectorRequirement{},}"
+    )
+    expression = {"key": "a", "operator": "In", "values": ["b", "c"]}
+    assert printed({"matchExpressions": [expression]}) == (
+        "&LabelSelector{MatchLabels:map[string]string{},"
+        "MatchExpressions:[]LabelSelectorRequirement{LabelSelectorRequirement{Key:a,Operator:In,Values:[b c],},},}"
+    )

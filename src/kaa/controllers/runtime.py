@@ -99,9 +99,11 @@ class Loop:
         self._failures: BackoffTable[Key] = BackoffTable(RETRY)
         self._deleting: dict[Key, list[Object]] = {}
         self._rests_until: dict[Key, float] = {}
+        self._kinds = frozenset(controller.kinds())
         for kind in controller.kinds():
             informers.informer(kind)
-        informers.informer(controller.kind).subscribe(self._changed)
+        self._objects = informers.informer(controller.kind)
+        self._objects.subscribe(self._changed)
         for watch in controller.watches:
             informers.informer(watch.kind).subscribe(partial(self._concerned, watch))
 
@@ -112,9 +114,10 @@ class Loop:
             self.queue.add(key_of(obj))
 
     def _concerned(self, watch: Watch, change: Change) -> None:
-        if not watch.when(change.old, change.new):
+        old, new = change.old, change.new
+        if not watch.when(old, new):
             return
-        for obj in (change.old, change.new):
+        for obj in (old, new):
             if obj is not None:
                 for key in watch.keys(obj, self._informers.view):
                     self.queue.add_after(key, watch.settle_seconds)
@@ -139,12 +142,10 @@ class Loop:
                 self.queue.done(key)
 
     async def _reconcile(self, key: Key) -> None:
-        if self._awaits_deletions(key):
+        if key in self._deleting and self._awaits_deletions(key):
             self.queue.add_after(key, HELD_BACK_SECONDS)
             return
-        rest_seconds = self._rests_until.pop(key, 0.0) - self._clock.monotonic()
-        if rest_seconds > 0:
-            self._rests_until[key] = self._clock.monotonic() + rest_seconds
+        if key in self._rests_until and (rest_seconds := self._rests_until[key] - self._clock.monotonic()) > 0:
             self.queue.add_after(key, rest_seconds)
             return
         effects, reading = KeyEffects(), Reading(self._informers.view)
@@ -163,7 +164,10 @@ class Loop:
                 self._failures.succeeded(key)
             else:
                 self._retry(key, refusal.message)
-        self._let_rest(key, reading.objects)
+        if reading.objects > FEW_OBJECTS:
+            self._let_rest(key, reading.objects)
+        else:
+            self._rests_until.pop(key, None)
         if effects.deletions:
             self._deleting[key] = effects.deletions
         if effects.requeue_seconds is not None:
@@ -173,7 +177,7 @@ class Loop:
 
     def _actions(self, key: Key, view: View) -> Actions | None:
         namespace, name = key
-        obj = view.get(self.controller.kind, name, namespace)
+        obj = self._objects.get(name, namespace)
         if obj is not None:
             return self.controller.reconcile(obj, view, self._clock.now())
         if self.controller.gone is not None:
@@ -200,9 +204,8 @@ class Loop:
             actions.close()
 
     def _let_rest(self, key: Key, objects: int) -> None:
-        if objects > FEW_OBJECTS:
-            rest_seconds = min((objects - FEW_OBJECTS) * REST_SECONDS_AN_OBJECT, MAX_REST_SECONDS)
-            self._rests_until[key] = self._clock.monotonic() + rest_seconds
+        rest_seconds = min((objects - FEW_OBJECTS) * REST_SECONDS_AN_OBJECT, MAX_REST_SECONDS)
+        self._rests_until[key] = self._clock.monotonic() + rest_seconds
 
     def _retry(self, key: Key, why: str) -> None:
         delay = self._failures.failed(key)
@@ -210,13 +213,13 @@ class Loop:
         self.queue.add_after(key, delay)
 
     def _awaits_deletions(self, key: Key) -> bool:
-        pending = [obj for obj in self._deleting.pop(key, ()) if not self._is_seen_deleted(obj)]
+        pending = [obj for obj in self._deleting.pop(key) if not self._is_seen_deleted(obj)]
         if pending:
             self._deleting[key] = pending
         return bool(pending)
 
     def _is_seen_deleted(self, obj: Object) -> bool:
-        if obj["kind"] not in self.controller.kinds():
+        if obj["kind"] not in self._kinds:
             return True
         cached = self._informers.view.get(obj["kind"], name_of(obj), namespace_of(obj))
         return cached is None or uid_of(cached) != uid_of(obj) or is_being_deleted(cached)

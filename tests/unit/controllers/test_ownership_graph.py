@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from kaa.api.objects import Object
 from kaa.api.resource import Resource
 from kaa.controllers.ownership_graph import (
     FOREGROUND,
@@ -73,7 +74,13 @@ def test_only_what_decides_on_a_fate_makes_another_node() -> None:
     metadata = {"name": "a", "uid": "a", "resourceVersion": "1"}
     old = {"metadata": metadata}
     assert is_decided_alike(old, {"metadata": {**metadata, "resourceVersion": "2", "labels": {"a": "b"}}})
-    for change in ({"uid": "b"}, {"ownerReferences": []}, {"finalizers": [ORPHAN]}, {"deletionTimestamp": "now"}):
+    decisive: list[Object] = [
+        {"uid": "b"},
+        {"ownerReferences": []},
+        {"finalizers": [ORPHAN]},
+        {"deletionTimestamp": ""},
+    ]
+    for change in decisive:
         assert not is_decided_alike(old, {"metadata": {**metadata, **change}})
     graph = Graph()
     graph.put(node("a"))

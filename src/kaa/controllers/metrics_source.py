@@ -116,12 +116,16 @@ def printed(selector: Object | None) -> str:
     if selector is None:
         return "nil"
     labels = "".join(f"{key}: {value}," for key, value in sorted((selector.get("matchLabels") or {}).items()))
-    requirements = "".join(
-        f"LabelSelectorRequirement{{Key:{r['key']},Operator:{r['operator']},Values:[{' '.join(r.get('values') or ())}],}},"
-        for r in selector.get("matchExpressions") or ()
-    )
+    requirements = "".join(map(_printed_requirement, selector.get("matchExpressions") or ()))
     parts = f"MatchLabels:map[string]string{{{labels}}},MatchExpressions:[]LabelSelectorRequirement{{{requirements}}},"
     return f"&LabelSelector{{{parts}}}"
+
+
+def _printed_requirement(requirement: Object) -> str:
+    values = " ".join(requirement.get("values") or ())
+    return (
+        f"LabelSelectorRequirement{{Key:{requirement['key']},Operator:{requirement['operator']},Values:[{values}],}},"
+    )
 
 
 def _some(found: dict[str, int], trouble: str, api: str) -> dict[str, int]:

@@ -12,7 +12,7 @@ from kaa.api.managed_fields import apply as server_side
 from kaa.api.managed_fields.changes import Difference, InVersion, Writer, after_write, difference_of
 from kaa.api.managed_fields.client_side import KUBECTL, may_be_taken, refresh_annotation
 from kaa.api.managed_fields.compiled import builtin_shape, custom_shape
-from kaa.api.managed_fields.entries import Entry, entries_of, is_reset, managed_fields_of
+from kaa.api.managed_fields.entries import Entry, entries_of, given_entries, is_reset, managed_fields_of
 from kaa.api.managed_fields.shapes import Fields, ShapeError
 from kaa.api.managed_fields.views import View, view_for
 from kaa.api.objects import Object
@@ -159,10 +159,10 @@ class Tracker:
         if not self.writer.subresource and given != before:
             if is_reset(given):
                 return []
-            entries = entries_of(given)
+            entries = given_entries(given)
             if entries:
                 return entries
-        return entries_of(before) or []
+        return entries_of(before)
 
 
 @dataclass(slots=True)
@@ -179,7 +179,7 @@ class Applier:
     def change(self, live: Object) -> Object:
         """The object after the apply. Raises Conflict, BadRequest."""
         before = self.view(live)
-        applied = self._applied(before, entries_of(live["metadata"].get("managedFields")) or [], live)
+        applied = self._applied(before, entries_of(live["metadata"].get("managedFields")), live)
         new = {key: value for key, value in live.items() if key not in before} | applied.object
         server_written = {k: v for k, v in live["metadata"].items() if k not in before["metadata"]}
         new["metadata"] = server_written | (applied.object.get("metadata") or {})

@@ -14,7 +14,7 @@ import orjson
 from kaa.api.errors import APIError, Cause
 from kaa.api.managed_fields.changes import METADATA_ITSELF, Compare, InVersion, Writer, after_write, without_taken
 from kaa.api.managed_fields.entries import APPLY, Entry
-from kaa.api.managed_fields.field_sets import FieldSet, difference, intersection, path_text, paths, union
+from kaa.api.managed_fields.field_sets import FieldSet, difference, in_order, intersection, path_text, paths, union
 from kaa.api.managed_fields.shapes import Fields, without_emptied
 from kaa.api.objects import Object
 
@@ -85,7 +85,7 @@ def apply(
     if live and not entries:
         entries = after_write([], replace(writer, manager=BEFORE_FIRST_APPLY), compare({}, live))
     owned = difference(shape.owned(config) or {}, METADATA_ITSELF)
-    mine = Entry(writer.manager, APPLY, writer.api_version, writer.subresource, writer.now, owned)
+    mine = Entry(writer.manager, APPLY, writer.api_version, writer.subresource, writer.now, in_order(owned))
     before = next((entry for entry in entries if entry.key == mine.key), None)
     others = [entry for entry in entries if entry is not before]
     merged = shape.merge(live, config)

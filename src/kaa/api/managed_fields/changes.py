@@ -9,24 +9,29 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from kaa.api.managed_fields.entries import UPDATE, Entry, capped
-from kaa.api.managed_fields.field_sets import MEMBER, FieldSet, difference, field, union
+from kaa.api.managed_fields.field_sets import MEMBER, FieldSet, difference, field, in_order, union
 from kaa.api.managed_fields.shapes import Fields
 from kaa.api.objects import Object
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Writer:
-    """Who writes: `manager` in `api_version`, through `subresource` or "", at `now` (RFC 3339)."""
+    """Who writes. Never changed: `manager` in `api_version`, through `subresource` or "", at `now` (RFC 3339)."""
 
     manager: str
     api_version: str
     subresource: str
     now: str
 
+    @property
+    def key(self) -> tuple[str, str, str, str]:
+        """That of his entry, if he updates."""
+        return self.manager, UPDATE, self.api_version, self.subresource
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(slots=True)
 class Difference:
-    """What a write does to an object: fields changed or added, and fields removed."""
+    """What a write does to an object. Never changed once made: fields changed or added, and fields removed."""
 
     changed: FieldSet
     removed: FieldSet
@@ -49,6 +54,8 @@ Compare = Callable[[Object, Object], InVersion]
 
 def difference_of(shape: Fields, old: Object, new: Object) -> Difference:
     """Between two views of an object in the same version."""
+    if old == new:
+        return NO_DIFFERENCE
     changed, removed = shape.compare(old, new)
     return Difference(changed or {}, removed or {}) if changed or removed else NO_DIFFERENCE
 
@@ -58,16 +65,17 @@ def after_write(entries: list[Entry], writer: Writer, in_version: InVersion) -> 
     done = in_version(writer.api_version)
     if not done:
         return entries
-    left = without_taken(entries, in_version)
-    fields = difference(done.changed, METADATA_ITSELF)
-    mine = Entry(writer.manager, UPDATE, writer.api_version, writer.subresource, writer.now, fields)
-    if not mine.fields:
+    own = next((entry for entry in entries if entry.key == writer.key), None)
+    left = without_taken([entry for entry in entries if entry is not own], in_version)
+    taken = difference(done.changed, METADATA_ITSELF)
+    before = difference(own.fields, done.removed) if own is not None else {}
+    fields = union(before, taken)
+    if not fields:
         return left
-    before = next((entry for entry in left if entry.key == mine.key), None)
-    if before is not None:
-        left.remove(before)
-        mine = mine.with_fields(union(before.fields, mine.fields))
-    return capped([*left, mine])
+    if fields is not before:  # mostly he sets again what he has set before
+        fields = in_order(fields)
+    now = writer.now if taken or own is None else own.time
+    return capped([*left, Entry(writer.manager, UPDATE, writer.api_version, writer.subresource, now, fields)])
 
 
 def without_taken(entries: list[Entry], in_version: InVersion) -> list[Entry]:
@@ -78,6 +86,8 @@ def without_taken(entries: list[Entry], in_version: InVersion) -> list[Entry]:
         if done is None:
             continue  # of a version that is not served any more
         fields = difference(difference(entry.fields, done.changed), done.removed)
-        if fields:
-            left.append(entry if fields == entry.fields else entry.with_fields(fields))
+        if fields is entry.fields:
+            left.append(entry)
+        elif fields:
+            left.append(entry.with_fields(fields))
     return left

@@ -111,6 +111,7 @@ def builtin_shapes() -> BuiltinShapes:
     return BuiltinShapes(builtin_schema())
 
 
+@cache
 def builtin_shape(api_version: str, kind: str) -> Fields | None:
     definition = builtin_schema().for_kind(api_version, kind)
     return None if definition is None else builtin_shapes().struct(definition.name)

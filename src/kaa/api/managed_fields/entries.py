@@ -21,16 +21,16 @@ ANCIENT = "ancient-changes"
 """The manager of what the oldest updates have set, once there are more than are kept."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Entry:
-    """`time` is "" for an applier whose configuration never changed anything."""
+    """Never changed once made. `time` is "" for an applier whose configuration never changed anything."""
 
     manager: str
     operation: str
     api_version: str
     subresource: str
     time: str
-    fields: FieldSet
+    fields: FieldSet  # in order, as they are written
 
     @property
     def key(self) -> tuple[str, str, str, str]:
@@ -46,32 +46,37 @@ class Entry:
         if self.time:
             entry["time"] = self.time
         entry["fieldsType"] = "FieldsV1"
-        entry["fieldsV1"] = in_order(self.fields)
+        entry["fieldsV1"] = self.fields
         if self.subresource:
             entry["subresource"] = self.subresource
         return entry
 
 
-def entries_of(managed_fields: Any) -> list[Entry] | None:
-    """The entries in `metadata.managedFields`; None for what is none, as upstream then ignores the whole."""
-    if not managed_fields:
-        return []
+def entries_of(managed_fields: Any) -> list[Entry]:
+    """The entries in `metadata.managedFields` as it is stored."""
+    return [_entry(stored, stored.get("fieldsV1") or {}) for stored in managed_fields or ()]
+
+
+def given_entries(managed_fields: Any) -> list[Entry]:
+    """The entries that a client has sent; none if one of them is none, as upstream then ignores the whole."""
     entries = []
-    for given in managed_fields:
+    for given in managed_fields or ():
         fields = given.get("fieldsV1") or {}
         if given.get("operation") not in (APPLY, UPDATE) or not is_field_set(fields):
-            return None
-        entries.append(
-            Entry(
-                given.get("manager", ""),
-                given["operation"],
-                given.get("apiVersion", ""),
-                given.get("subresource", ""),
-                given.get("time") or "",
-                fields,
-            )
-        )
+            return []
+        entries.append(_entry(given, in_order(fields)))
     return entries
+
+
+def _entry(written: Object, fields: FieldSet) -> Entry:
+    return Entry(
+        written.get("manager", ""),
+        written["operation"],
+        written.get("apiVersion", ""),
+        written.get("subresource", ""),
+        written.get("time") or "",
+        fields,
+    )
 
 
 def is_reset(managed_fields: Any) -> bool:
@@ -88,6 +93,8 @@ def managed_fields_of(entries: Iterable[Entry]) -> list[Object]:
 
 def capped(entries: list[Entry]) -> list[Entry]:
     """At most MAX_UPDATE_ENTRIES updates: the oldest of a version are merged, which nobody then claims."""
+    if len(entries) <= MAX_UPDATE_ENTRIES:
+        return entries
     updates = sorted((e for e in entries if e.operation == UPDATE), key=lambda e: (e.time, e.key))
     excess = len(updates) - MAX_UPDATE_ENTRIES
     if excess <= 0:
@@ -102,9 +109,8 @@ def capped(entries: list[Entry]) -> list[Entry]:
             merged[entry.api_version] = entry
             continue
         gone += [first, entry]
-        merged[entry.api_version] = replace(
-            first, manager=ANCIENT, subresource="", time=entry.time, fields=union(first.fields, entry.fields)
-        )
+        fields = in_order(union(first.fields, entry.fields))
+        merged[entry.api_version] = replace(first, manager=ANCIENT, subresource="", time=entry.time, fields=fields)
         excess -= 1
     ancient = [entry for entry in merged.values() if entry.manager == ANCIENT]
     return [entry for entry in entries if entry not in gone] + ancient

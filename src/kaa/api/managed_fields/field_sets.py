@@ -38,45 +38,71 @@ def as_member(node: Node) -> Node:
 
 
 def union(a: FieldSet, b: FieldSet) -> FieldSet:
+    """What is in either: `a` itself if `b` has nothing more."""
     if not a or not b or a is b:
         return a or b
-    out = dict(a)
+    out = a
     for element, node in b.items():
-        mine = out.get(element)
-        out[element] = node if mine is None else _joined(mine, node)
+        mine = a.get(element)
+        joined = node if mine is None else _joined(mine, node)
+        if joined is not mine:
+            if out is a:
+                out = dict(a)
+            out[element] = joined
     return out
 
 
 def _joined(a: Node, b: Node) -> Node:
-    joined = union({k: v for k, v in a.items() if k != SELF}, {k: v for k, v in b.items() if k != SELF})
-    return as_member(joined) if is_member(a) or is_member(b) else joined
+    if not b:
+        return as_member(a)
+    return union(a, b) if a else as_member(b)
 
 
 def difference(a: FieldSet, b: FieldSet) -> FieldSet:
-    """What is in `a` and not in `b`. A member of `b` takes only itself away, not what is below it."""
+    """What is in `a` and not in `b`: `a` itself if nothing is in both.
+
+    A member of `b` takes only itself away, not what is below it.
+    """
     if not a or not b:
         return a
-    return _each_common(a, b, keep_others=True, keep_self=lambda mine, theirs: mine and not theirs)
+    out = a
+    for element, taken in b.items():
+        node = a.get(element)
+        if node is None or element == SELF:
+            continue
+        left = _left(node, taken)
+        if left is not node:
+            if out is a:
+                out = dict(a)
+            if left is None:
+                del out[element]
+            else:
+                out[element] = left
+    return out
+
+
+def _left(node: Node, taken: Node) -> Node | None:
+    """The node without the members of another; None if no member is left."""
+    if not node:
+        return None if is_member(taken) else node
+    below = difference(node, taken)
+    if SELF in below and is_member(taken):
+        below = {element: node for element, node in below.items() if element != SELF}
+    elif SELF in below:
+        return below if len(below) > 1 else MEMBER
+    return below or None
 
 
 def intersection(a: FieldSet, b: FieldSet) -> FieldSet:
     if not a or not b:
         return {}
-    return _each_common(a, b, keep_others=False, keep_self=lambda mine, theirs: mine and theirs)
-
-
-def _each_common(a: FieldSet, b: FieldSet, *, keep_others: bool, keep_self: Any) -> FieldSet:
     out: FieldSet = {}
     for element, node in a.items():
         other = b.get(element)
-        if element == SELF:
+        if other is None or element == SELF:
             continue
-        if other is None:
-            if keep_others:
-                out[element] = node
-            continue
-        below = _each_common(node, other, keep_others=keep_others, keep_self=keep_self)
-        if keep_self(is_member(node), is_member(other)):
+        below = intersection(node, other)
+        if is_member(node) and is_member(other):
             out[element] = as_member(below)
         elif below:
             out[element] = below
@@ -85,7 +111,11 @@ def _each_common(a: FieldSet, b: FieldSet, *, keep_others: bool, keep_self: Any)
 
 def in_order(fields: FieldSet) -> FieldSet:
     """The same set with its elements sorted: clients compare FieldsV1 byte by byte, whichever way it has come."""
-    return {element: in_order(fields[element]) if fields[element] else MEMBER for element in sorted(fields)}
+    out: FieldSet = {}
+    for element in sorted(fields):
+        below = fields[element]
+        out[element] = in_order(below) if below else MEMBER
+    return out
 
 
 def paths(fields: FieldSet) -> Iterator[tuple[str, ...]]:

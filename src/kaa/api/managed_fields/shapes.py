@@ -10,7 +10,7 @@ Three ways to make a set of a value:
 
 - `owned`: the fields that an applied configuration sets. Objects that only hold fields are not among them.
 - `appeared`: everything in a value that was not there at all before, the objects that hold it included.
-- `compare`: what differs between two values that are both there: (changed or appeared, disappeared).
+- `compare`: what differs between two values that are both there, and not equal: (changed or appeared, disappeared).
 
 `owned` and `compare` give None where nothing is. All raise ShapeError for a value of another type than its schema says:
 a custom kind's object is validated after its fields have been counted, and its schema may change while it is stored.
@@ -19,6 +19,7 @@ a custom kind's object is validated after its fields have been counted, and its 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 import orjson
@@ -28,6 +29,9 @@ from kaa.api.managed_fields.field_sets import MEMBER, SELF, Node, as_member, is_
 Compared: TypeAlias = tuple[Node | None, Node | None]
 NOTHING: Compared = (None, None)
 CHANGED: Compared = (MEMBER, None)
+
+KEY_ELEMENTS_KEPT = 1024
+"""Path elements of keyed items that are known at a time: most objects have the same conditions and containers."""
 
 
 class ShapeError(ValueError):
@@ -88,7 +92,7 @@ class Leaf(Shape):
         return MEMBER
 
     def compare(self, old: Any, new: Any) -> Compared:
-        return NOTHING if old == new else CHANGED
+        return CHANGED
 
     def merge(self, live: Any, applied: Any) -> Any:
         return applied
@@ -158,41 +162,38 @@ class Fields(Shape):
         return out
 
     def compare(self, old: Any, new: Any) -> Compared:
-        if old == new:
-            return NOTHING
         if not isinstance(old, dict) or not isinstance(new, dict):
             raise expected("map", old if isinstance(new, dict) else new)
         changed: Node = {}
         removed: Node = {}
+        fields, rest = self.fields, self.rest
         for key, item in new.items():
             before = old.get(key)
-            if before == item:
+            if before is item or before == item:
                 continue
-            shape = self._shape(key)
+            known = fields.get(key)
+            shape = known.shape if known is not None else rest
             if shape is None:
                 continue
-            if before is None:
-                before = self._zero(key)
+            if before is None and known is not None:
+                before = known.zero
             if before is None:
                 changed["f:" + key] = MEMBER if item is None else shape.appeared(item)
-            else:
+            elif before != item:
                 _put(changed, removed, "f:" + key, shape.compare(before, item))
         for key, item in old.items():
             if key in new or item is None:
                 continue
-            shape = self._shape(key)
+            known = fields.get(key)
+            shape = known.shape if known is not None else rest
             if shape is None:
                 continue
-            after = self._zero(key)
+            after = known.zero if known is not None else None
             if after is None:
                 removed["f:" + key] = shape.appeared(item)
-            else:
+            elif item != after:
                 _put(changed, removed, "f:" + key, shape.compare(item, after))
         return changed or None, removed or None
-
-    def _zero(self, key: str) -> Any:
-        known = self.fields.get(key)
-        return None if known is None else known.zero
 
     def merge(self, live: Any, applied: Any) -> Any:
         if not isinstance(live, dict) or not applied:
@@ -280,7 +281,7 @@ class ItemsByKey(Shape):
         return LEAF if isinstance(item, _Repeated) else self.item
 
     def compare(self, old: Any, new: Any) -> Compared:
-        if old == new or (not old and not new):
+        if not old and not new:
             return NOTHING
         for value in (old, new):
             if not isinstance(value, list) and value is not EMPTIED:
@@ -352,7 +353,14 @@ class KeyedList(ItemsByKey):
         if not found:
             named = " ".join(orjson.dumps(key).decode() for key in self.keys)
             raise ShapeError(f"associative list with keys has an element that omits all key fields [{named}]")
+        if len(found) == 1 and type(part := found.get(self.keys[0])) is str:
+            return _key_element(self.keys[0], part)
         return "k:" + orjson.dumps(found).decode()
+
+
+@lru_cache(maxsize=KEY_ELEMENTS_KEPT)
+def _key_element(key: str, value: str) -> str:
+    return "k:" + orjson.dumps({key: value}).decode()
 
 
 class ValueSet(ItemsByKey):

@@ -49,7 +49,10 @@ def options_of(config: pytest.Config) -> dict[str, Any]:
     for name, (kind, _) in OPTIONS.items():
         value = config.getoption(f"--kaa-{name}")
         if value is None and (text := config.getini(f"kaa_{name}")):
-            value = kind(text)
+            try:
+                value = kind(text)
+            except ValueError:
+                raise pytest.UsageError(f"kaa_{name} in the ini file is no {kind.__name__}: {text!r}") from None
         if value is not None:
             given[name] = value
     return given
@@ -62,6 +65,8 @@ def kaa_cluster(request: pytest.FixtureRequest) -> "Iterator[Cluster | AsyncClus
 
     arguments = options_of(request.config)
     for marker in reversed(list(request.node.iter_markers("kaa"))):  # the closest one last: it wins
+        if marker.args:
+            raise pytest.UsageError(f"the marker kaa takes its arguments by name, as kaa.Cluster: {marker.args!r}")
         arguments |= marker.kwargs
     with Cluster(**arguments) as cluster:
         request.node.stash[CLUSTER] = cluster

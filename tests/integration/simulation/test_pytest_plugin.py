@@ -175,3 +175,33 @@ def test_nothing():
 """,
         passed=1,
     )
+
+
+MISTAKES = """
+@pytest.mark.kaa("virtual")
+def test_by_position(kaa_cluster):
+    raise AssertionError
+
+@pytest.fixture
+async def prepared(kaa_cluster):
+    await kaa_cluster.apply(POD)
+    return kaa_cluster
+
+@pytest.mark.kaa(clock="virtual")
+async def test_in_another_loop(prepared):
+    raise AssertionError
+"""
+
+
+def test_mistakes_are_told(tmp_path: Path) -> None:
+    """A marker that would do nothing, a fixture whose loop is not on the cluster's time, an ini file with no number."""
+    (tmp_path / "test_it.py").write_text(HEAD + MISTAKES)
+    (tmp_path / "pytest.ini").write_text(INI + "asyncio_mode = auto\n")
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:schemathesis"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+    assert "2 errors" in done.stdout
+    assert "the marker kaa takes its arguments by name" in done.stdout
+    assert "cannot run inside another event loop" in done.stdout
+    (tmp_path / "pytest.ini").write_text(INI + "kaa_nodes = three\n")
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+    assert "kaa_nodes in the ini file is no int: 'three'" in done.stdout

@@ -30,7 +30,7 @@ class AnotherLoop(RuntimeError):
 
     def __init__(self) -> None:
         super().__init__(
-            "a cluster on virtual time cannot run inside another event loop (a notebook's, an asynchronous test's): "
+            "a cluster on virtual time cannot run inside another event loop (a notebook's, an asynchronous fixture's): "
             "use `async with` in a kaa.VirtualEventLoop, the pytest marker `kaa`, or a thread"
         )
 
@@ -88,20 +88,20 @@ class VirtualDriver:
         self._loop = self._runner.get_loop()
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        running = _running_loop()
+        running = running_loop()
         if running is not None:
             coroutine.close()
             raise CalledFromInside if running is self._loop else AnotherLoop
         return self._runner.run(coroutine)
 
     def close(self) -> None:
-        if _running_loop() is None:
+        if running_loop() is None:
             self._runner.close()
         else:  # nothing has ever run in it
             self._loop.close()
 
 
-def _running_loop() -> asyncio.AbstractEventLoop | None:
+def running_loop() -> asyncio.AbstractEventLoop | None:
     try:
         return asyncio.get_running_loop()
     except RuntimeError:

@@ -23,6 +23,7 @@ from kaa.client.rest import Client, error_of
 from kaa.cluster.simulation.component import AUTHENTICATED, Component, Run, user_named
 from kaa.cluster.simulation.control_plane import controller_manager, nodes, scheduler, security_of
 from kaa.cluster.simulation.credentials import known_credentials, process_credentials
+from kaa.cluster.simulation.drivers import AnotherLoop, running_loop
 from kaa.cluster.simulation.faults import Faults
 from kaa.cluster.simulation.history import Past, Recorded
 from kaa.cluster.simulation.images import Images
@@ -80,6 +81,7 @@ class AsyncCluster:
         self.images = Images()
         self._snapshot = snapshot
         self._world: World | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None  # the one that it lives in
         self._faults: Faults | None = None
         self._door: FrontDoor | None = None
         self._opening_door = asyncio.Lock()
@@ -105,7 +107,8 @@ class AsyncCluster:
     async def start(self) -> None:
         """Returns once the API answers; controllers, scheduler and nodes start up meanwhile."""
         settings = self.settings
-        if settings.is_virtual and not isinstance(asyncio.get_running_loop(), VirtualEventLoop):
+        self._loop = asyncio.get_running_loop()
+        if settings.is_virtual and not isinstance(self._loop, VirtualEventLoop):
             raise RuntimeError(
                 'clock="virtual" needs an event loop on virtual time: '
                 "`with asyncio.Runner(loop_factory=kaa.VirtualEventLoop) as runner: runner.run(main())`"
@@ -160,6 +163,8 @@ class AsyncCluster:
     def world(self) -> World:
         if self._world is None:
             raise RuntimeError(NOT_RUNNING)
+        if self.settings.is_virtual and running_loop() not in (None, self._loop):
+            raise AnotherLoop
         return self._world
 
     @property

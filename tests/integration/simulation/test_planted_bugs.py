@@ -56,6 +56,7 @@ BUGS: tuple[tuple[Scenario, Invariant], ...] = (
     (planted.empties_no_namespace, nothing_is_stuck),
     (planted.does_not_see_pods_behind_services, services_lead_to_their_pods),
     (planted.races_past_a_quota, quota_never_exceeded),
+    (planted.takes_refusals_for_done, no_pod_is_lost),
     (planted.binds_without_looking, never_overcommitted),
     (planted.binds_a_second_time, bound_once),
     (planted.revives_what_has_ended, ended_is_ended),

@@ -28,7 +28,8 @@ class MemoryLog:
         self._hear = hear
 
     def append(self, batch: Batch) -> "asyncio.Future[None]":
-        self._changes.update((change.id, change) for change in batch.changes)
+        for change in batch.changes:
+            self._changes[change.id] = change
         if batch.changes:
             self._hear(batch.changes)
         appended: asyncio.Future[None] = asyncio.get_running_loop().create_future()

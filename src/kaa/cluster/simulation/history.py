@@ -82,18 +82,19 @@ class History:
 
     def hear(self, changes: Sequence[Change]) -> None:
         now = self._clock.now()
+        moment = now.isoformat()
         for change in changes:
             self.revision = revision_of(change.id)
             if change.key.startswith(REGISTRY):
-                self._add(now, change)
+                self._add(now, moment, change)
         while self._bytes > self._limit_bytes:
             step = self._steps.popleft()
             self._bytes -= len(step.stored)
             self.begins_at, self._begins_time = step.revision, step.time
             _take(self._floor, step)
 
-    def _add(self, now: datetime, change: Change) -> None:
-        revision = revision_of(change.id)
+    def _add(self, now: datetime, moment: str, change: Change) -> None:
+        revision = self.revision
         verb = "delete" if change.value is None else "create" if change.create_revision == revision else "update"
         known = self._newest.get(change.key)
         before = known.stored if known is not None else b""
@@ -102,8 +103,9 @@ class History:
         _take(self._newest, step)
         self._steps.append(step)
         self._bytes += len(stored)
-        self._hash.update(f"{revision} {now.isoformat()} {verb} {change.key}\n".encode())
-        self._hash.update(stored)
+        self._hash.update(f"{revision} {moment} {verb} {change.key}\n".encode())
+        if change.value is not None:
+            self._hash.update(change.value)
         for listener in self._listeners:
             listener(step)
 

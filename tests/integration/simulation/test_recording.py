@@ -1,6 +1,7 @@
 """Recording a cluster and playing it back: in a cluster in memory, through an API, and by the commands."""
 
 import asyncio
+import os
 import signal
 import subprocess
 import sys
@@ -174,6 +175,12 @@ def test_the_commands(tmp_path: Path) -> None:
         [*KAA, "record", str(path), "--kubeconfig", str(tmp_path / "gone")], capture_output=True, check=False
     )
     assert missing.returncode == 2
+    home = {**os.environ, "KAA_HOME": str(tmp_path / "home")}
+    unknown = subprocess.run(
+        [*KAA, "record", str(tmp_path / "new"), "--name", "gone"], env=home, capture_output=True, text=True, check=False
+    )
+    assert 'no cluster "gone"' in unknown.stderr
+    assert not (tmp_path / "new").exists()
 
 
 def wait_for(holds, seconds: float = 30.0) -> None:  # type: ignore[no-untyped-def]

@@ -87,7 +87,7 @@ def all_controllers(options: Options) -> list[Controller]:
         service_account.CONTROLLER,
         service_cidr.CONTROLLER,
         statefulset.CONTROLLER,
-        taint_eviction.CONTROLLER,
+        taint_eviction.controller(),
         ttl_after_finished.CONTROLLER,
         volume_binder.CONTROLLER,
     ]

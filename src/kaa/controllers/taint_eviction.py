@@ -2,7 +2,7 @@
 
 Observed: a bound pod, and its node's NoExecute taints. A taint that no toleration of the pod's matches ends it at once;
 otherwise the shortest `tolerationSeconds` among those that match counts, from the time that the latest of these taints
-was added. Finished pods are left alone.
+was added. Finished pods are left alone. When what a pod was to go for is over before it went, an event says so.
 """
 
 from collections.abc import Iterator
@@ -18,20 +18,44 @@ from kaa.lib.clock import parse_rfc3339, rfc3339
 GONE_ON_THE_WAY = frozenset({"NotFound", "Conflict"})
 
 
-def reconcile(pod: Object, view: View, now: datetime) -> Actions:
-    node = view.get("Node", pod["spec"].get("nodeName", ""))
-    if node is None or is_terminal(pod) or is_being_deleted(pod):
-        return
-    due = eviction_time(pod, no_execute_taints(node), now)
-    if due is None:
-        return
-    if due > now:
-        yield RequeueAfter((due - now).total_seconds())
-        return
-    message = f"Marking for deletion Pod {namespace_of(pod)}/{name_of(pod)}"
-    yield RecordEvent(pod, "Normal", "TaintManagerEviction", message)
-    yield Patch(pod, disruption(pod, now), "merge", "status", GONE_ON_THE_WAY)
-    yield Delete(pod)
+def controller() -> Controller:
+    waiting: dict[Key, None] = {}  # pods that are to go, but not yet
+
+    def reconcile(pod: Object, view: View, now: datetime) -> Actions:
+        waited = key_of(pod) in waiting
+        waiting.pop(key_of(pod), None)
+        node = view.get("Node", pod["spec"].get("nodeName", ""))
+        if node is None or is_terminal(pod) or is_being_deleted(pod):
+            return
+        due = eviction_time(pod, no_execute_taints(node), now)
+        if due is None:
+            if waited:
+                yield tell(pod, "Cancelling deletion of")
+        elif due > now:
+            waiting[key_of(pod)] = None
+            yield RequeueAfter((due - now).total_seconds())
+        else:
+            yield tell(pod, "Marking for deletion")
+            yield Patch(pod, disruption(pod, now), "merge", "status", GONE_ON_THE_WAY)
+            yield Delete(pod)
+
+    def gone(key: Key, view: View, now: datetime) -> Actions:
+        waiting.pop(key, None)
+        yield from ()
+
+    return Controller(
+        name="taint-eviction",
+        kind="Pod",
+        when=differs(node_name_of, tolerations_of),
+        watches=(Watch("Node", pods_on_node, when=taints_changed),),
+        indexes=(pods_by_node(),),
+        reconcile=reconcile,
+        gone=gone,
+    )
+
+
+def tell(pod: Object, what: str) -> RecordEvent:
+    return RecordEvent(pod, "Normal", "TaintManagerEviction", f"{what} Pod {namespace_of(pod)}/{name_of(pod)}")
 
 
 def no_execute_taints(node: Object) -> list[Object]:
@@ -83,13 +107,3 @@ def taints_changed(old: Object | None, new: Object | None) -> bool:
     if new is None:
         return False
     return no_execute_taints(new) != (no_execute_taints(old) if old is not None else [])
-
-
-CONTROLLER = Controller(
-    name="taint-eviction",
-    kind="Pod",
-    when=differs(node_name_of, tolerations_of),
-    watches=(Watch("Node", pods_on_node, when=taints_changed),),
-    indexes=(pods_by_node(),),
-    reconcile=reconcile,
-)

@@ -15,7 +15,8 @@ import logging
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from sys import intern
 from typing import Any, Protocol, TypeVar, cast
 
 import numpy as np
@@ -188,6 +189,13 @@ class Snapshot:
         self.pods[pod.key] = (pod, row)
         self.on_row.setdefault(row, {})[pod.key] = pod
         self._put(pod, row)
+
+    def pod_started(self, key: Key, started_at: str) -> None:
+        """When the node's kubelet has begun with the pod. It takes the same room as before."""
+        pod, row = self.pods[key]
+        started = replace(pod, started_at=intern(started_at))
+        self.pods[key] = (started, row)
+        self.on_row[row][key] = started
 
     def remove_pod(self, key: Key) -> bool:
         """Whether it was there."""

@@ -194,11 +194,12 @@ class Tracker:
             fresh = pod_info(pod)
             self._snapshot.add_pod(fresh, node_name)
             self._queue.moved(Event(ClusterEvent.POD_BOUND, pod=fresh))
-        elif old is not None and (counts_differently(old, pod) or differ(old, pod, "startTime")):
+        elif old is not None and counts_differently(old, pod):
             fresh = pod_info(pod)
             self._snapshot.add_pod(fresh, node_name)
-            if counts_differently(old, pod):
-                self._queue.moved(Event(ClusterEvent.POD_CHANGED, pod=fresh))
+            self._queue.moved(Event(ClusterEvent.POD_CHANGED, pod=fresh))
+        elif old is not None and differ(old, pod, "startTime"):
+            self._snapshot.pod_started(key, pod["status"].get("startTime") or "")
 
 
 def needs_try(old: Object | None, pod: Object) -> bool:

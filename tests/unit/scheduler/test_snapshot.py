@@ -183,3 +183,18 @@ def test_pods_that_are_alike_share_a_shape():
     assert all(other.shape is not shape for other in others)
     token = {"name": "kube-api-access-x7k2p", "projected": {"sources": []}}
     assert pod("d", "1", labels={"app": "web"}, volumes=[token]).shape is shape
+
+
+def test_a_pod_that_starts_takes_no_other_room():
+    """Its time is kept, for preemption, and nothing is asked about the node anew."""
+    kept = snapshot_of(node("n1"))
+    kept.add_pod(pod("p", "100m"), "n1")
+    before, requested = kept.changes, kept.requested.copy()
+    kept.pod_started(("default", "p"), "2030-01-01T00:00:00Z")
+    started, row = kept.pods["default", "p"]
+    assert kept.on_row[row]["default", "p"] is started
+    assert started.started_at == "2030-01-01T00:00:00Z"
+    assert kept.changes == before
+    assert np.array_equal(kept.requested, requested)
+    assert kept.remove_pod(("default", "p"))
+    assert not kept.requested.any()

@@ -84,7 +84,7 @@ class LightPods:
             self._forget(change.old)
         elif pod["spec"].get("nodeName") in self._nodes:
             key = (namespace_of(pod), name_of(pod))
-            if self._written.get(key) != pod["metadata"]["resourceVersion"]:
+            if self._written.get(key) != pod["metadata"]["resourceVersion"] and not is_over(pod):
                 self._queue.add(key)
 
     def _forget(self, pod: Object) -> None:
@@ -114,7 +114,7 @@ class LightPods:
 
     async def _step(self, key: PodKey) -> None:
         pod = self._informer.get(key[1], key[0])
-        if pod is None or (is_finished(pod) and not is_being_deleted(pod)):
+        if pod is None or is_over(pod):
             return
         node = pod["spec"]["nodeName"]
         addresses = self._addresses.get(node)
@@ -147,3 +147,8 @@ class LightPods:
 
     def _new_id(self) -> str:
         return self._clock.random.getrandbits(256).to_bytes(32, "big").hex()
+
+
+def is_over(pod: Object) -> bool:
+    """It has ended, and nobody wants it gone yet."""
+    return is_finished(pod) and not is_being_deleted(pod)

@@ -83,6 +83,7 @@ class EventRecorder:
         self._clock = clock
         self._component = component
         self._host = host
+        self._source = {"component": component, "host": host} if host else {"component": component}
         self._queue: asyncio.Queue[_Record] = asyncio.Queue(MAX_WAITING_EVENTS)
         self._written: OrderedDict[_Record, _Written] = OrderedDict()
         self._allowances: OrderedDict[str, _Allowance] = OrderedDict()
@@ -113,8 +114,8 @@ class EventRecorder:
 
     def _allow(self, subject: str) -> bool:
         now = self._clock.monotonic()
-        allowance = self._allowances.setdefault(subject, _Allowance(BURST, now))
-        self._allowances.move_to_end(subject)
+        allowance = self._allowances.pop(subject, None) or _Allowance(BURST, now)
+        self._allowances[subject] = allowance  # as the most recent one
         if len(self._allowances) > MAX_REMEMBERED:
             self._allowances.popitem(last=False)
         return allowance.take(now)
@@ -156,17 +157,17 @@ class EventRecorder:
                     raise
         event = self._event(record)
         await self._client.create(event)
+        self._written.pop(record, None)
         self._written[record] = _Written(name_of(event), namespace_of(event), 1, now)
-        self._written.move_to_end(record)
         if len(self._written) > MAX_REMEMBERED:
             self._written.popitem(last=False)
 
     def _event(self, record: _Record) -> Object:
         regarding = dict(record.regarding)
         now = self._clock.now()
+        moment = rfc3339(now)
         # Two events of one moment (virtual time stands still) must not have one name.
         self._last_stamp = max(int(now.timestamp() * 1e9), self._last_stamp + 1)
-        source = {"component": self._component, "host": self._host}
         return {
             "apiVersion": "v1",
             "kind": "Event",
@@ -178,11 +179,11 @@ class EventRecorder:
             "type": record.type,
             "reason": record.reason,
             "message": record.message,
-            "source": {key: value for key, value in source.items() if value},
+            "source": self._source,
             "reportingComponent": self._component,
             "reportingInstance": self._host,
-            "firstTimestamp": rfc3339(now),
-            "lastTimestamp": rfc3339(now),
+            "firstTimestamp": moment,
+            "lastTimestamp": moment,
             "count": 1,
             "eventTime": None,
         }

@@ -3,7 +3,7 @@
 An object that came from a cache or the store is never modified: copy it (`copy_object`), then change the copy.
 """
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from typing import Any, TypeAlias
 
 import orjson
@@ -30,6 +30,16 @@ def copy_object(obj: Object) -> Object:
     """A deep copy. A round trip through bytes is three times as fast as `copy.deepcopy` on a pod."""
     copied: Object = orjson.loads(orjson.dumps(obj))
     return copied
+
+
+def differ(a: Object, b: Object, aside: Container[str]) -> bool:
+    """Whether any fields but those `aside` differ. One that is null is absent."""
+    for key, value in a.items():
+        if key not in aside:
+            other = b.get(key)
+            if value is not other and value != other:
+                return True
+    return any(b[key] is not None for key in b if key not in a and key not in aside)
 
 
 def name_of(obj: Object) -> str:

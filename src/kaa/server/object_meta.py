@@ -7,7 +7,7 @@ import random
 from typing import Any
 
 from kaa.api.errors import APIError, Cause, FieldError, bad_request
-from kaa.api.objects import Object
+from kaa.api.objects import Object, differ
 from kaa.api.resource import Resource
 from kaa.lib.clock import random_suffix
 
@@ -22,6 +22,10 @@ STATUS_ON_CREATE = frozenset({"Node"})
 
 SERVER_SET = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation", "selfLink")
 """Metadata that only the server writes."""
+
+METADATA = ("metadata",)
+METADATA_AND_STATUS = ("metadata", "status")
+"""What is set aside when it is asked whether the rest of an object has changed."""
 
 
 def metadata_of_body(obj: Object) -> Object:
@@ -119,9 +123,7 @@ def put_managed_fields(obj: Object, managed_fields: list[Object] | None) -> None
 
 def same_but_for_times(new: Object, old: Object) -> bool:
     """Whether an update leaves everything as it was; that somebody did so again is not worth a revision."""
-    if new == old:
-        return True
-    if any(new.get(key) != old.get(key) for key in new.keys() | old.keys() if key != "metadata"):
+    if differ(new, old, METADATA):
         return False
     return _without_times(new["metadata"]) == _without_times(old["metadata"])
 
@@ -138,10 +140,7 @@ def count_generation(new: Object, old: Object, resource: Resource, subresource: 
     """
     if not resource.has_generation or subresource == "binding":
         return
-    aside = {"metadata", "apiVersion", "kind"}
-    if resource.subresource("status") is not None:
-        aside.add("status")
-    if any(new.get(key) != old.get(key) for key in (new.keys() | old.keys()) - aside):
+    if differ(new, old, METADATA if resource.subresource("status") is None else METADATA_AND_STATUS):
         new["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
 
 

@@ -6,7 +6,7 @@ are not judged again: a rule that has become stricter must not stop a status upd
 """
 
 from kaa.api.errors import FieldError
-from kaa.api.objects import Object
+from kaa.api.objects import Object, differ
 from kaa.api.resource import Resource
 from kaa.api.validation import (
     api_services,
@@ -56,12 +56,8 @@ ASIDE = ("metadata", "status")
 def validate(resource: Resource, new: Object, old: Object | None, subresource: str = "") -> list[FieldError]:
     """Every violated rule; `old` is None on create. `subresource` names the one that an update goes through."""
     errors = validate_metadata(resource, new, old)
-    if resource.validate is not None and (old is None or resource.schema is not None or _contents_differ(new, old)):
+    if resource.validate is not None and (old is None or resource.schema is not None or differ(new, old, ASIDE)):
         errors += resource.validate(new, old)
     if resource.validate_update is not None and old is not None:
         errors += resource.validate_update(new, old, subresource)
     return errors
-
-
-def _contents_differ(new: Object, old: Object) -> bool:
-    return any(new.get(key) != old.get(key) for key in new.keys() | old.keys() if key not in ASIDE)

@@ -12,23 +12,29 @@ from kaa.api.validation.names import dns_label, dns_subdomain, qualified_name
 from kaa.api.validation.walker import Errors
 
 ANNOTATIONS_LIMIT_BYTES = 256 * 1024
+NOTHING: Object = {}
 ORPHAN, FOREGROUND = "orphan", "foregroundDeletion"
 
 
 def validate_metadata(resource: Resource, new: Object, old: Object | None) -> Errors:
+    """What an update leaves as it was is not judged again."""
     metadata = new["metadata"]
+    before = old["metadata"] if old is not None else NOTHING
     errors: Errors = []
     if old is None:
         check_name(resource, metadata, errors)
         check_namespace(resource, metadata, errors)
         check_finalizers(metadata.get("finalizers") or [], errors)
-    elif old["metadata"].get("deletionTimestamp"):
-        check_no_new_finalizers(metadata, old["metadata"], errors)
-    if labels := metadata.get("labels"):
+    elif before.get("deletionTimestamp"):
+        check_no_new_finalizers(metadata, before, errors)
+    labels = metadata.get("labels")
+    if labels and labels != before.get("labels"):
         check_labels(labels, "metadata.labels", errors)
-    if annotations := metadata.get("annotations"):
+    annotations = metadata.get("annotations")
+    if annotations and annotations != before.get("annotations"):
         check_annotations(annotations, "metadata.annotations", errors)
-    if references := metadata.get("ownerReferences"):
+    references = metadata.get("ownerReferences")
+    if references and references != before.get("ownerReferences"):
         check_owner_references(references, errors)
     return errors
 

@@ -175,13 +175,22 @@ def at(obj: Object | None, path: str) -> Any:
     """The value at a dotted path, None where any part is absent."""
     value: Any = obj
     for key in path.split("."):
-        value = value.get(key) if isinstance(value, Mapping) else None
+        value = value.get(key) if isinstance(value, dict) else None
     return value
 
 
 def immutable(new: Object, old: Object, *paths: str) -> Errors:
     """An error for each of these fields that is no longer what it was."""
-    return [invalid(path, at(new, path), IMMUTABLE) for path in paths if at(new, path) != at(old, path)]
+    return [invalid(path, at(new, path), IMMUTABLE) for path in paths if _differ_at(new, old, path)]
+
+
+def _differ_at(new: Any, old: Any, path: str) -> bool:
+    for key in path.split("."):
+        new = new.get(key) if isinstance(new, dict) else None
+        old = old.get(key) if isinstance(old, dict) else None
+        if new is old:
+            return False  # whatever is in it
+    return bool(new != old)
 
 
 def errors_of(check: Check, obj: Object) -> Errors:

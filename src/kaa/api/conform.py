@@ -130,11 +130,11 @@ class Conformer:
                 raise Mismatch(value, go_type)
             out = {}
             for key, item in value.items():
-                field = table.get(key)
-                if field is None:
+                try:
+                    plain, walker, goes_when_empty = table[key]
+                except KeyError:
                     unknown.append(key)
                     continue
-                plain, walker, goes_when_empty = field
                 if type(item) is not plain:
                     if item is None:
                         continue

@@ -27,6 +27,11 @@ from importlib.resources import files
 from typing import Any
 
 
+def element_of(type_: str) -> str:
+    """The type of a list's items or a map's values, or what a pointer points at; else the type itself."""
+    return type_.removeprefix("*").removeprefix("[]").removeprefix("map[string]").removeprefix("*")
+
+
 @dataclass(frozen=True, slots=True)
 class Field:
     name: str
@@ -43,8 +48,7 @@ class Field:
 
     @property
     def element(self) -> str:
-        """The type of a list's items or a map's values, or what a pointer points at; else the type itself."""
-        return self.type.removeprefix("*").removeprefix("[]").removeprefix("map[string]").removeprefix("*")
+        return element_of(self.type)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,10 +13,11 @@ A merged list has the patch's items in the patch's order, and the others where t
 
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Mapping
+from functools import cache
 from typing import Any
 
 from kaa.api.errors import bad_request
-from kaa.api.schema import Definition, Field, builtin_schema
+from kaa.api.schema import Definition, Field, builtin_schema, element_of
 
 PATCH, RETAIN_KEYS = "$patch", "$retainKeys"
 ORDER, DELETE_FROM = "$setElementOrder/", "$deleteFromPrimitiveList/"
@@ -26,6 +27,20 @@ JSONMap = dict[str, Any]
 
 def strategic_merge(original: JSONMap, patch: JSONMap, definition: Definition | None) -> JSONMap:
     """The merged object. `definition` None is of a map without a type: it has no merged lists. Raises BadRequest."""
+    fields: Mapping[str, Field] = definition.fields if definition is not None else {}
+    if any(key.startswith("$") for key in patch):
+        return _merge_directed(original, patch, fields)
+    merged = dict(original)
+    for key, value in patch.items():
+        if value is None:
+            merged.pop(key, None)
+        else:
+            merged[key] = _merged_value(merged.get(key), value, fields.get(key))
+    return merged
+
+
+def _merge_directed(original: JSONMap, patch: JSONMap, fields: Mapping[str, Field]) -> JSONMap:
+    """The same for a patch with directives."""
     match patch.get(PATCH):
         case None | "merge":
             pass
@@ -35,7 +50,6 @@ def strategic_merge(original: JSONMap, patch: JSONMap, definition: Definition | 
             return {}
         case other:
             raise bad_request(f"unknown patch type: {other} in map: {patch}")
-    fields: Mapping[str, Field] = definition.fields if definition is not None else {}
     merged = _retained(original, patch)
     scalar_of = _key_of("")
     for key, value in patch.items():
@@ -90,9 +104,16 @@ def _merged_value(original: Any, value: Any, field: Field | None) -> Any:
 
 def _type_of(field: Field | None) -> Definition | None:
     """The type of the maps in a field, when they have one: a map of strings has none."""
-    if field is None or field.type.startswith("map[") or not builtin_schema().is_type(field.element):
+    return None if field is None else _definition(field.type)
+
+
+@cache
+def _definition(type_: str) -> Definition | None:
+    """The definition that a field's type, one of the schema's, is about."""
+    element = element_of(type_)
+    if type_.startswith("map[") or not builtin_schema().is_type(element):
         return None
-    return builtin_schema().definition(field.element)
+    return builtin_schema().definition(element)
 
 
 def _merged_maps(original: list[Any], patch: list[Any], field: Field) -> list[Any]:
@@ -167,5 +188,9 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list):
         return [_plain(item) for item in value if not (isinstance(item, dict) and item.get(PATCH) == "delete")]
     if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items() if item is not None and not key.startswith("$")}
+        return {
+            key: _plain(item) if isinstance(item, (dict, list)) else item
+            for key, item in value.items()
+            if item is not None and not key.startswith("$")
+        }
     return value

@@ -43,7 +43,9 @@ def manager_of(request: Request) -> str:
     if manager:
         return manager
     program = request.headers.get("user-agent", "").partition("/")[0]
-    return "".join(c for c in program if c.isprintable())[:MAX_MANAGER_CHARACTERS] or UNKNOWN
+    if not program.isprintable():
+        program = "".join(c for c in program if c.isprintable())
+    return program[:MAX_MANAGER_CHARACTERS] or UNKNOWN
 
 
 def invalid_options(request: Request, reason: str, field: str, message: str) -> APIError:

@@ -8,7 +8,7 @@ offered for a kind is passed over. A header that leaves nothing is NotAcceptable
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -34,8 +34,7 @@ class MediaType:
     parameters: Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class Accepted:
+class Accepted(NamedTuple):
     """`encoding` is one of OFFERED; `transform` one of TRANSFORMS or "" for the objects themselves."""
 
     encoding: str = JSON

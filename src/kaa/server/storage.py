@@ -38,12 +38,11 @@ def storage_version(resource: Resource) -> str:
 def encode(resource: Resource, obj: Object) -> bytes:
     """The stored bytes of an object of the version `resource`."""
     stored = resource.to_storage(obj) if resource.to_storage is not None else obj
-    metadata = {key: value for key, value in stored["metadata"].items() if key != "resourceVersion"}
+    metadata = dict(stored["metadata"])
+    metadata.pop("resourceVersion", None)
     # These three come first, whatever order the object had.
-    ordered = {"apiVersion": storage_version(resource), "kind": resource.kind, "metadata": metadata}
-    for key, value in stored.items():
-        if key not in ordered:
-            ordered[key] = value
+    ordered = {"apiVersion": None, "kind": None, "metadata": None, **stored}
+    ordered["apiVersion"], ordered["kind"], ordered["metadata"] = storage_version(resource), resource.kind, metadata
     return orjson.dumps(ordered)
 
 

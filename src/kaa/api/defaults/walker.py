@@ -56,7 +56,7 @@ def compile_defaults(table: Table) -> SetDefaults:
     def apply(obj: Object) -> None:
         for key, value in constants:
             current = obj.get(key)
-            if current is None or current == "":
+            if not current and (current is None or current == ""):
                 obj[key] = value
         # Most fields are absent from most objects: those should not even cost a call.
         for field, step in steps:

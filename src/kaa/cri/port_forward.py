@@ -1,7 +1,7 @@
 """Port forwarding over SPDY (`portforward.k8s.io`): for each connection of the client an error and a data stream.
 
-Both carry the headers `port` and `requestid`, which pairs them. The pod's port is dialled on its own loopback, by a
-thread inside of its network namespace; the socket it makes stays in there, wherever it is used.
+Both carry the headers `port` and `requestid`, which pairs them. A real pod's port is dialled on its own loopback, by
+a thread inside of its network namespace; the socket it makes stays in there, wherever it is used.
 """
 
 import asyncio
@@ -9,6 +9,8 @@ import contextlib
 import errno
 import os
 import socket
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 
 from kaa.cri.linux.namespaces import in_namespace
 from kaa.cri.spdy_connection import SpdyConnection, SpdyStream
@@ -23,7 +25,21 @@ PAIRS_LIMIT = 64
 READ_BYTES = 32 * 1024
 
 
-async def forward(connection: SpdyConnection, netns_path: str, sandbox_id: str) -> None:
+@dataclass(frozen=True, slots=True)
+class Pod:
+    """Whose ports are forwarded. `dial` makes a connection to one, or raises OSError; `place` is where, for errors."""
+
+    sandbox_id: str
+    place: str
+    dial: Callable[[int], Awaitable[socket.socket]]
+
+
+def pod_in(netns_path: str, sandbox_id: str) -> Pod:
+    """A pod with a network namespace."""
+    return Pod(sandbox_id, f'namespace "{netns_path}"', lambda port: in_namespace(netns_path, lambda: dial(port)))
+
+
+async def forward(connection: SpdyConnection, pod: Pod) -> None:
     """Serves a client until it is gone; whatever is still open then is closed."""
     halves: dict[str, SpdyStream] = {}
     async with asyncio.TaskGroup() as tasks:
@@ -38,19 +54,19 @@ async def forward(connection: SpdyConnection, netns_path: str, sandbox_id: str) 
                 continue
             by_type = {s.headers.get("streamtype"): s for s in (stream, other)}
             if by_type.keys() >= {"data", "error"}:
-                tasks.create_task(_serve(by_type["data"], by_type["error"], netns_path, sandbox_id))
+                tasks.create_task(_serve(by_type["data"], by_type["error"], pod))
         reading.cancel()
 
 
-async def _serve(data: SpdyStream, error: SpdyStream, netns_path: str, sandbox_id: str) -> None:
+async def _serve(data: SpdyStream, error: SpdyStream, pod: Pod) -> None:
     try:
         port = data.headers.get("port", "")
         try:
-            dialled = await in_namespace(netns_path, lambda: dial(int(port)))
+            dialled = await pod.dial(int(port))
         except (OSError, ValueError) as e:
-            where = f'failed to connect to localhost:{port} inside namespace "{netns_path}"'
+            where = f"failed to connect to localhost:{port} inside {pod.place}"
             why = f"dial tcp4 127.0.0.1:{port}: connect: {reason(e)}"
-            await error.write(f"error forwarding port {port} to pod {sandbox_id}, uid : {where}: {why}".encode())
+            await error.write(f"error forwarding port {port} to pod {pod.sandbox_id}, uid : {where}: {why}".encode())
             return
         reader, writer = await asyncio.open_connection(sock=dialled)
         try:

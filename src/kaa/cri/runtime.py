@@ -28,6 +28,7 @@ from kaa.cri.images import Images
 from kaa.cri.linux import cgroups
 from kaa.cri.linux.host import read_facts
 from kaa.cri.manifests import this_architecture
+from kaa.cri.port_forward import pod_in
 from kaa.cri.records import Records
 from kaa.cri.remotecommand import Session
 from kaa.cri.sandboxes import Sandboxes
@@ -310,7 +311,7 @@ class Runtime:
         sandbox = self._sandboxes.find(request.get("pod_sandbox_id", ""))
         if not sandbox.ready:
             raise RuntimeFault("Unknown", f"sandbox {sandbox.id} is not running")
-        return {"url": await self._streaming.url_for_ports(self._sandboxes.netns_path(sandbox), sandbox.id)}
+        return {"url": await self._streaming.url_for_ports(pod_in(self._sandboxes.netns_path(sandbox), sandbox.id))}
 
     # Statistics.
 

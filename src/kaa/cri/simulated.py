@@ -9,12 +9,14 @@ What runs in it are timers and the programs of containers; `close` ends them, as
 
 import asyncio
 import logging
+import socket
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kaa.cri.cri import Message, RuntimeFault
 from kaa.cri.simulated_behaviour import KILLED, NEVER, BehaviourOf, plain_behaviour
 from kaa.cri.simulated_images import SimulatedImages
+from kaa.cri.simulated_ports import refused
 from kaa.cri.simulated_program import ContainerLog, Exit, SimulatedContainer, run_program
 from kaa.cri.simulated_state import (
     Addresses,
@@ -72,7 +74,9 @@ class SimulatedRuntime:
         self._listeners.clear()
         for container in self._containers.values():
             self._end(container, KILLED)
-        programs = [c.program for c in self._containers.values() if c.program is not None]
+        programs: list[asyncio.Task[Any]] = [c.program for c in self._containers.values() if c.program is not None]
+        insides = [c.inside for c in self._containers.values() if c.inside is not None]
+        programs += [connection for inside in insides for connection in inside.ports.connections]
         for _ in range(KILL_TRIES):
             if not (alive := [program for program in programs if not program.done()]):
                 break
@@ -324,7 +328,17 @@ class SimulatedRuntime:
         return {"url": await self._open_streams().attach_url(request, container.log, container.ended)}
 
     async def port_forward(self, request: Message) -> Message:
-        raise RuntimeFault("Unimplemented", "a simulated pod has no ports")
+        sandbox = self._sandbox(request["pod_sandbox_id"])
+        if not sandbox.is_ready:
+            raise RuntimeFault("Unknown", f"sandbox {sandbox.id} is not running")
+
+        async def dial(port: int) -> socket.socket:
+            insides = [c.inside for c in self._in(sandbox) if c.inside is not None and port in c.inside.ports]
+            if not insides:
+                raise refused()
+            return await insides[0].ports.dial(port)
+
+        return {"url": await self._open_streams().ports_url(sandbox.id, dial)}
 
     def _open_streams(self) -> "SimulatedStreams":
         if self._streams is None:
@@ -415,6 +429,8 @@ class SimulatedRuntime:
             container.timer.cancel()
         if container.program is not None:
             container.program.cancel()
+        if container.inside is not None:
+            container.inside.ports.hang_up()
         container.ended.set()
         self._tell(container, "CONTAINER_STOPPED_EVENT")
 

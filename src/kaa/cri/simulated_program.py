@@ -18,6 +18,7 @@ from pathlib import Path
 
 from kaa.cri.cri import Message
 from kaa.cri.simulated_behaviour import KILLED, OUT_OF_MEMORY, TERMINATED, Program
+from kaa.cri.simulated_ports import ConnectionHandler, SimulatedPorts
 from kaa.lib.clock import Clock, rfc3339_micro
 
 IDENTITY = "io.kubernetes."
@@ -65,12 +66,17 @@ class SimulatedContainer:
         self.clock = clock
         self.ready = True
         self.healthy = True
+        self.ports = SimulatedPorts(lambda text: log.write(text, "stderr"))
         self._mounts = {m["container_path"]: Path(m["host_path"]) for m in config.get("mounts") or ()}
         self._log = log
 
     def log(self, *words: object, stream: str = "stdout") -> None:
         """Writes a line, as `print` does, to the container's log."""
         self._log.write(" ".join(str(word) for word in words) or " ", stream)
+
+    def serve(self, port: int, handler: ConnectionHandler) -> None:
+        """Answers connections to the port that `kubectl port-forward` brings, as `asyncio.start_server` would."""
+        self.ports.serve(port, handler)
 
     def passes(self, purpose: str) -> bool:
         """The program's own answer to a probe."""

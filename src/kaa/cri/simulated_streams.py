@@ -1,13 +1,16 @@
-"""exec and attach in simulated containers, for clients that bring a connection along (`kubectl exec`).
+"""exec, attach and port-forward in simulated pods, for clients that bring a connection along (`kubectl exec`).
 
 The streaming server begins to listen with the first of them. exec gives the behaviour's answer; attach shows the log's
-lines from now on.
+lines from now on; the ports are those that programs serve.
 """
 
 import asyncio
+import socket
+from collections.abc import Awaitable, Callable
 
 from kaa.cri.cri import Message
 from kaa.cri.execution import Command
+from kaa.cri.port_forward import Pod
 from kaa.cri.remotecommand import STDERR, STDOUT, Session, exit_status, success
 from kaa.cri.simulated_behaviour import Behaviour
 from kaa.cri.simulated_program import ContainerLog
@@ -39,6 +42,9 @@ class SimulatedStreams:
             await session.finish(exit_status(code))
 
         return await self._server.url_for_command("exec", command, answer)
+
+    async def ports_url(self, sandbox_id: str, dial: Callable[[int], Awaitable[socket.socket]]) -> str:
+        return await self._server.url_for_ports(Pod(sandbox_id, "a simulated pod", dial))
 
     async def attach_url(self, request: Message, log: ContainerLog, ended: asyncio.Event) -> str:
         async def follow(session: Session) -> None:

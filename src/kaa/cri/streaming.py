@@ -18,6 +18,7 @@ from kaa.cri import port_forward
 from kaa.cri.cri import RuntimeFault
 from kaa.cri.execution import Command
 from kaa.cri.pipes import SocketPipe, WebSocketPipe
+from kaa.cri.port_forward import Pod
 from kaa.cri.remotecommand import (
     ERROR,
     RESIZE,
@@ -60,8 +61,7 @@ class Grant:
     expires: float  # on the monotonic clock
     command: Command = field(default_factory=lambda: Command(()))
     serve: Serve | None = None
-    netns_path: str = ""
-    sandbox_id: str = ""
+    pod: Pod | None = None
 
 
 class StreamingServer:
@@ -90,8 +90,8 @@ class StreamingServer:
     async def url_for_command(self, kind: str, command: Command, serve: Serve) -> str:
         return await self._url(Grant(kind, self._expiry(), command, serve))
 
-    async def url_for_ports(self, netns_path: str, sandbox_id: str) -> str:
-        return await self._url(Grant("portforward", self._expiry(), netns_path=netns_path, sandbox_id=sandbox_id))
+    async def url_for_ports(self, pod: Pod) -> str:
+        return await self._url(Grant("portforward", self._expiry(), pod=pod))
 
     def _expiry(self) -> float:
         return self._clock.monotonic() + TOKEN_SECONDS
@@ -154,6 +154,7 @@ class StreamingServer:
             await session.finish(failure(e.message))
 
     async def _ports(self, request: web.Request, grant: Grant, *, websocket: bool) -> web.StreamResponse:
+        assert grant.pod is not None
         if websocket:
             upgraded = web.WebSocketResponse(
                 protocols=(port_forward.TUNNEL_PROTOCOL,), max_msg_size=MESSAGE_LIMIT_BYTES
@@ -163,12 +164,12 @@ class StreamingServer:
                 await upgraded.close(code=1002, message=b"unsupported: port forwarding without SPDY inside")
                 return upgraded
             connection = SpdyConnection(WebSocketPipe(upgraded))
-            await port_forward.forward(connection, grant.netns_path, grant.sandbox_id)
+            await port_forward.forward(connection, grant.pod)
             await upgraded.close()
             return upgraded
         spdy = await self._spdy(request, (port_forward.PROTOCOL,))
         if spdy is not None:
-            await port_forward.forward(spdy, grant.netns_path, grant.sandbox_id)
+            await port_forward.forward(spdy, grant.pod)
         return HIJACKED
 
     async def _spdy(self, request: web.Request, protocols: tuple[str, ...]) -> SpdyConnection | None:

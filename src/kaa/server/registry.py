@@ -149,6 +149,7 @@ class Registry:
                 return None if taken else Written(_dry_item(stored), created=True)
             lease = await self._lease_of(resource)
             claims = claim_change(resource, None, obj, self._clock)
+            self._foretell(resource, key, stored, obj)
             transaction = await self._store.txn(
                 (Compare(key, 0), *claims.compares), (Put(key, stored, lease), *claims.operations)
             )
@@ -257,6 +258,8 @@ class Registry:
                 return Written(item_of(stored, entry.revision), removed=removed)
             operation: Operation = Delete(key) if removed else Put(key, stored, await self._lease_of(resource))
             claims = claim_change(resource, old, None if removed else new, self._clock)
+            if not removed:
+                self._foretell(resource, key, stored, new)
             transaction = await self._store.txn(
                 (Compare(key, entry.revision), *claims.compares), (operation, *claims.operations)
             )
@@ -309,8 +312,14 @@ class Registry:
             claims = claim_change(resource, old, None, self._clock)
             return await self._store.txn(unchanged, (Delete(key), *claims.operations)), entry.item
         stored = encode(resource, decision.object)
+        self._foretell(resource, key, stored, decision.object)
         transaction = await self._store.txn(unchanged, (Put(key, stored),))
         return transaction, item_of(stored, transaction.revision)
+
+    def _foretell(self, resource: Resource, key: str, stored: bytes, obj: Object) -> None:
+        """Spares the cache decoding what is about to be written."""
+        if resource.to_storage is None:
+            self._cache.foretell(key, stored, obj)
 
     def _admission_request(
         self, resource: Resource, write: Write, operation: str, new: Object | None, old: Object | None

@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import aclosing
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeAlias
 
 import orjson
 from sortedcontainers import SortedDict
@@ -35,6 +35,9 @@ HISTORY_BYTES = 8 * 1024 * 1024
 
 LOAD_PAGE = 1000
 """Objects a page when the cache is filled from the store."""
+
+MAX_FORETOLD = 1024
+"""Writes under way whose objects are known before the store tells of them; of others the bytes are decoded."""
 
 FRESHNESS_SECONDS = 3.0
 """How long a read waits for a revision that the cache has not seen yet."""
@@ -120,6 +123,7 @@ class WatchCache:
         self._catalog = catalog
         self._kinds: dict[str, KindCache] = {}
         self._waiting: list[tuple[int, asyncio.Future[None]]] = []
+        self._foretold: dict[str, tuple[bytes, Selection]] = {}  # by key
 
     def kind(self, resource: Resource) -> KindCache:
         return self.at(prefix_of(resource))
@@ -137,6 +141,12 @@ class WatchCache:
             kind = self._kinds[prefix] = KindCache(row.selectable_fields if row else (), self._began)
         return kind
 
+    def foretell(self, key: str, stored: bytes, obj: Mapping[str, Any]) -> None:
+        """An object, in its stored version, that is about to be written as these bytes; nobody changes it any more."""
+        if len(self._foretold) >= MAX_FORETOLD:  # writes that failed
+            self._foretold.clear()
+        self._foretold[key] = stored, selection_of(obj, self.at(split_key(key)[0]).fields)
+
     def forget(self, resource: Resource) -> None:
         """Ends the watches of a kind that is no longer served, or no longer as it was."""
         kind = self._kinds.get(prefix_of(resource))
@@ -149,6 +159,7 @@ class WatchCache:
         if kind.fields == fields:
             return
         kind.fields = fields
+        self._foretold.clear()  # with other fields
         for key, entry in list(kind.entries.items()):
             kind.entries[key] = Entry(
                 key,
@@ -221,7 +232,9 @@ class WatchCache:
         if kv is None:
             kind.delete(key, event.revision)
         else:
-            kind.put(entry_of(key, kv.value, kv.mod_revision, kv.create_revision, kind.fields))
+            foretold = self._foretold.pop(event.key, None)
+            selection = foretold[1] if foretold is not None and foretold[0] is kv.value else None
+            kind.put(entry_of(key, kv.value, kv.mod_revision, kv.create_revision, kind.fields, selection))
 
     def _progress(self) -> None:
         if not self._waiting:
@@ -270,15 +283,28 @@ def split_key(key: str) -> tuple[str, str]:
     return key[:end], key[end:]
 
 
-def entry_of(key: str, stored: bytes, revision: int, create_revision: int, fields: tuple[str, ...]) -> Entry:
+EMPTY: Mapping[str, str] = {}
+
+Selection: TypeAlias = tuple[Mapping[str, str], Mapping[str, str]]
+"""An object's labels and selectable fields."""
+
+
+def entry_of(
+    key: str,
+    stored: bytes,
+    revision: int,
+    create_revision: int,
+    fields: tuple[str, ...],
+    selection: Selection | None = None,
+) -> Entry:
+    """`selection` is read out of the bytes unless it is given."""
     namespace, _, name = key.rpartition("/")
-    obj = orjson.loads(stored)
-    labels = obj["metadata"].get("labels") or EMPTY
-    selected = selected_fields(obj, fields) if fields else EMPTY
+    labels, selected = selection or selection_of(orjson.loads(stored), fields)
     return Entry(key, namespace, name, labels, selected, revision, create_revision, item_of(stored, revision))
 
 
-EMPTY: Mapping[str, str] = {}
+def selection_of(obj: Mapping[str, Any], fields: tuple[str, ...]) -> Selection:
+    return obj["metadata"].get("labels") or EMPTY, selected_fields(obj, fields) if fields else EMPTY
 
 
 def selected_fields(obj: Mapping[str, Any], paths: tuple[str, ...]) -> dict[str, str]:

@@ -6,6 +6,7 @@ going back to an earlier template finds the earlier ReplicaSet again, which then
 
 import hashlib
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -19,6 +20,9 @@ HASH_LENGTH = 10
 REVISION = "deployment.kubernetes.io/revision"
 REVISION_HISTORY = "deployment.kubernetes.io/revision-history"
 REVISION_HISTORY_LIMIT_CHARS = 2000
+
+MAX_TEMPLATES = 128
+"""Templates that are kept in the form in which they are compared: the same few are, again and again."""
 
 NOT_COPIED = frozenset(
     {
@@ -55,14 +59,15 @@ def pruned(value: Any) -> Any:
 
 
 def same_template(first: Object, second: Object) -> bool:
-    return bool(_without_hash(first) == _without_hash(second))
+    return _without_hash(orjson.dumps(first)) == _without_hash(orjson.dumps(second))
 
 
-def _without_hash(template: Object) -> Any:
-    labels = dict(template.get("metadata", {}).get("labels") or {})
-    labels.pop(HASH_LABEL, None)
-    metadata = {**template.get("metadata", {}), "labels": labels}
-    return pruned({**template, "metadata": metadata})
+@lru_cache(MAX_TEMPLATES)
+def _without_hash(template: bytes) -> bytes:
+    """Equal for templates that mean the same."""
+    fresh = orjson.loads(template)
+    ((fresh.get("metadata") or {}).get("labels") or {}).pop(HASH_LABEL, None)
+    return orjson.dumps(pruned(fresh), option=orjson.OPT_SORT_KEYS)
 
 
 def new_set(deployment: Object, sets: Sequence[Object]) -> Object | None:

@@ -20,6 +20,7 @@ from kaa.controllers.actions import (
     Action,
     Announcement,
     ConfirmGone,
+    ConfirmNone,
     Create,
     CreateAll,
     Delete,
@@ -78,6 +79,8 @@ class Executor:
                 return await self._delete_all(objects, announcement, effects)
             case ConfirmGone():
                 await self._confirm_gone(action)
+            case ConfirmNone():
+                await self._confirm_none(action)
             case ReadScale():
                 return await self._tolerant(EVERY, self._read_scale(action))
             case RecordEvent(obj, type_, reason, message):
@@ -165,6 +168,11 @@ class Executor:
         if uid_of(found) == action.uid:
             raise APIError("Conflict", f"{action.kind} {action.namespace}/{action.name} is still there")
 
+    async def _confirm_none(self, action: ConfirmNone) -> None:
+        for found in (await self._client.list(action.kind, action.namespace)).items:
+            if action.such(found):
+                raise APIError("Conflict", f"{action.kind} {action.namespace}/{name_of(found)} is not yet in the cache")
+
     async def _read_scale(self, question: ReadScale) -> None:
         group = question.api_version.rpartition("/")[0]
         resource = self._find_kind(group, question.kind)
@@ -242,7 +250,8 @@ async def _in_batches(
     """
     rest = iter(objects)
     for size in sizes:
-        answers = await asyncio.gather(*(write(obj) for obj in islice(rest, size)))
+        batch = tuple(islice(rest, size))
+        answers = [await write(batch[0])] if size == 1 else await asyncio.gather(*map(write, batch))
         refusal = next((answer for answer in answers if answer is not None), None)
         if refusal is not None:
             return refusal

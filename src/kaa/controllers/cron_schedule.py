@@ -71,7 +71,7 @@ class Calendar:
             elif wall.hour not in self.hours:
                 time += timedelta(minutes=60 - wall.minute)
             elif wall.minute not in self.minutes:
-                time += timedelta(minutes=1)
+                time += timedelta(minutes=self._minutes_to_next(wall.minute))
             else:
                 return time
         return None
@@ -92,6 +92,10 @@ class Calendar:
         while (following := self.after(time)) is not None and following <= now:
             time = following
         return time
+
+    def _minutes_to_next(self, minute: int) -> int:
+        """At most to the end of the hour."""
+        return next((later for later in range(minute + 1, 60) if later in self.minutes), 60) - minute
 
     def _is_day(self, wall: datetime) -> bool:
         by_number, by_weekday = wall.day in self.days, wall.isoweekday() % 7 in self.weekdays

@@ -44,15 +44,16 @@ Rest: TypeAlias = Generator[Action, APIError | None, Object]
 
 def reconcile(cron_job: Object, view: View, now: datetime) -> Actions:
     jobs = sorted(view.owned(cron_job, "Job"), key=begin_of)
-    status = yield from follow(cron_job, jobs)
-    yield from clean_up(cron_job, jobs)
+    outcomes = [outcome_of(job) for job in jobs]
+    status = yield from follow(cron_job, jobs, outcomes)
+    yield from clean_up(cron_job, jobs, outcomes)
     if not is_being_deleted(cron_job) and not cron_job["spec"].get("suspend"):
         status = yield from keep_schedule(cron_job, status, jobs, view, now)
     if status != cron_job.get("status", {}):
         yield UpdateStatus(cron_job, status)
 
 
-def follow(cron_job: Object, jobs: Sequence[Object]) -> Rest:
+def follow(cron_job: Object, jobs: Sequence[Object], outcomes: Sequence[str]) -> Rest:
     """Brings `active` and `lastSuccessfulTime` up to date with what the Jobs say."""
     status = dict(cron_job.get("status", {}))
     active = {ref["uid"]: ref for ref in status.get("active") or ()}
@@ -61,8 +62,7 @@ def follow(cron_job: Object, jobs: Sequence[Object]) -> Rest:
         if uid not in known:
             del active[uid]
             yield RecordEvent(cron_job, "Warning", "MissingJob", f"Active job went missing: {ref['name']}")
-    for job in jobs:
-        outcome = outcome_of(job)
+    for job, outcome in zip(jobs, outcomes, strict=True):
         if outcome and active.pop(uid_of(job), None) is not None:
             message = f"Saw completed job: {name_of(job)}, condition: {outcome}"
             yield RecordEvent(cron_job, "Normal", "SawCompletedJob", message)
@@ -77,10 +77,12 @@ def follow(cron_job: Object, jobs: Sequence[Object]) -> Rest:
     return with_active(status, active.values())
 
 
-def clean_up(cron_job: Object, jobs: Sequence[Object]) -> Actions:
-    for outcome, field in (("Complete", "successfulJobsHistoryLimit"), ("Failed", "failedJobsHistoryLimit")):
+def clean_up(cron_job: Object, jobs: Sequence[Object], outcomes: Sequence[str]) -> Actions:
+    for kind, field in (("Complete", "successfulJobsHistoryLimit"), ("Failed", "failedJobsHistoryLimit")):
         limit = cron_job["spec"].get(field)
-        ended = [job for job in jobs if outcome_of(job) == outcome and not is_being_deleted(job)]
+        ended = [
+            job for job, outcome in zip(jobs, outcomes, strict=True) if outcome == kind and not is_being_deleted(job)
+        ]
         for job in ended[: max(0, len(ended) - limit)] if limit is not None else ():
             yield Delete(job, "Background", announcement=deletion(cron_job))
 

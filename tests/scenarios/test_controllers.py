@@ -14,7 +14,7 @@ import yaml
 from tests.scenarios.world import NOW, World, told
 
 from kaa.controllers import Options, all_controllers
-from kaa.controllers.actions import ConfirmGone, RecordEvent, RequeueAfter
+from kaa.controllers.actions import ConfirmGone, ConfirmNone, RecordEvent, RequeueAfter
 
 
 class Authority:
@@ -89,7 +89,11 @@ def test_a_settled_world_yields_no_action(name: str, case: dict[str, Any]) -> No
         if world.get(controller.kind, key[1], key[0]) is None and controller.gone is None:
             return
         actions = world.reconcile(controller, *key)
-        if not [action for action in actions if not isinstance(action, ConfirmGone | RequeueAfter | RecordEvent)]:
+        if not [
+            action
+            for action in actions
+            if not isinstance(action, ConfirmGone | ConfirmNone | RequeueAfter | RecordEvent)
+        ]:
             return
     pytest.fail(f"still not settled: {[told(action) for action in actions]}")
 

@@ -24,6 +24,7 @@ from kaa.api.selectors import Selector
 from kaa.controllers.actions import (
     Action,
     ConfirmGone,
+    ConfirmNone,
     Create,
     CreateAll,
     Delete,
@@ -138,7 +139,7 @@ class World:
             case DeleteAll(objects):
                 for obj in objects:
                     self._delete(obj)
-            case ConfirmGone() | ReadScale() | RecordEvent() | RequeueAfter():
+            case ConfirmGone() | ConfirmNone() | ReadScale() | RecordEvent() | RequeueAfter():
                 pass
 
     def _create(self, obj: Object) -> None:
@@ -214,6 +215,8 @@ def told(action: Action) -> Object:
             return {"deleteAll": [name_of(obj) for obj in objects]}
         case ConfirmGone(kind, namespace, name, uid):
             return {"confirmGone": f"{kind}/{namespace}/{name}", "uid": uid}
+        case ConfirmNone(kind, namespace):
+            return {"confirmNone": f"{kind}/{namespace}"}
         case ReadScale(_, kind, namespace, name):
             return {"readScale": f"{kind}/{namespace}/{name}"}
         case RecordEvent(_, type_, reason, message):

@@ -8,6 +8,7 @@ tolerated ends the reconcile, and its key is tried again with back-off. Objects 
     yield UpdateStatus(rs, status_of(rs, pods, failure))
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -107,6 +108,15 @@ class ConfirmGone:
     uid: str
 
 
+@dataclass(frozen=True, slots=True)
+class ConfirmNone:
+    """Asks the server itself whether no object of that kind in the namespace is `such`; else as `ConfirmGone`."""
+
+    kind: str
+    namespace: str
+    such: Callable[[Object], bool]
+
+
 @dataclass(slots=True)
 class ReadScale:
     """A question: how large is an object, of a kind that no cache has? The answer is put into `scale`.
@@ -155,6 +165,7 @@ Action: TypeAlias = (
     | Delete
     | DeleteAll
     | ConfirmGone
+    | ConfirmNone
     | ReadScale
     | RecordEvent
     | RequeueAfter

@@ -2,6 +2,7 @@
 
 Admission gives each of these a finalizer when it is made. One that is deleted while somebody uses it stays, marked,
 until nobody does; then the finalizer goes, and the object with it. One that has lost its finalizer gets it back.
+Before a claim's finalizer goes the server itself is asked: a pod that the cache has not seen yet may write to it.
 
     kind                    finalizer                      in use while
     PersistentVolumeClaim   kubernetes.io/pvc-protection   a pod that is bound to a node mounts it
@@ -14,10 +15,11 @@ from datetime import datetime
 
 from kaa.api.objects import Object, copy_object, is_being_deleted, name_of, namespace_of, uid_of
 from kaa.api.volume_binding import volume_attributes_classes
-from kaa.controllers.actions import Update
+from kaa.controllers.actions import ConfirmNone, Update
 from kaa.controllers.controller import Actions, Controller, Index, Key, View, Watch
 
 IsUsed = Callable[[Object, View], bool]
+Confirm = Callable[[Object], ConfirmNone]
 
 POD_CLAIMS = "claims"
 CLASS_USERS = "volume-attributes-class"
@@ -31,12 +33,18 @@ def protect(
     *,
     watches: tuple[Watch, ...],
     indexes: tuple[Index, ...] = (),
+    confirm: Confirm | None = None,
 ) -> Controller:
-    """The row that keeps objects of `kind` with their finalizer for as long as `is_used` says so."""
+    """The row that keeps objects of `kind` with their finalizer for as long as `is_used` says so.
+
+    `confirm` asks the server whether that is over, where a cache is not enough.
+    """
 
     def reconcile(obj: Object, view: View, now: datetime) -> Actions:
         has_it = finalizer in (obj["metadata"].get("finalizers") or ())
         if has_it and is_being_deleted(obj) and not is_used(obj, view):
+            if confirm is not None:
+                yield confirm(obj)
             yield Update(_with_finalizers(obj, [f for f in obj["metadata"]["finalizers"] if f != finalizer]))
         elif not has_it and not is_being_deleted(obj):
             yield Update(_with_finalizers(obj, [*(obj["metadata"].get("finalizers") or ()), finalizer]))
@@ -60,17 +68,30 @@ def claims_of(pod: Object) -> Iterator[str]:
 
 
 def is_mounted(claim: Object, view: View) -> bool:
-    """A pod that has no node yet does not count: no kubelet starts one whose claim is being deleted."""
     key = f"{namespace_of(claim)}/{name_of(claim)}"
-    return any(pod["spec"].get("nodeName") and _mounts(pod, claim) for pod in view.by_index("Pod", POD_CLAIMS, key))
+    return any(mounts(pod, claim) for pod in view.by_index("Pod", POD_CLAIMS, key))
 
 
-def _mounts(pod: Object, claim: Object) -> bool:
+def mounts(pod: Object, claim: Object) -> bool:
+    """A pod that has no node yet does not count: no kubelet starts one whose claim is being deleted."""
+    if not pod["spec"].get("nodeName") or name_of(claim) not in claims_of(pod):
+        return False
     for volume in pod["spec"].get("volumes") or ():
         if (volume.get("persistentVolumeClaim") or {}).get("claimName") == name_of(claim):
             return True
-    # What is left is an ephemeral volume: its claim is its own, and not another's of the same name.
-    return any(owner.get("uid") == uid_of(pod) for owner in claim["metadata"].get("ownerReferences") or ())
+    # What is left is an ephemeral volume: its claim is its own, and not another's of the same name. Deleted in the
+    # foreground the pod waits for its claim, and so the claim must not wait for a pod that its kubelet is done with.
+    is_own = any(owner.get("uid") == uid_of(pod) for owner in claim["metadata"].get("ownerReferences") or ())
+    return is_own and not is_shut_down(pod)
+
+
+def is_shut_down(pod: Object) -> bool:
+    """Its kubelet is done with it, or somebody has forced its end."""
+    return is_being_deleted(pod) and pod["metadata"].get("deletionGracePeriodSeconds") == 0
+
+
+def no_pod_mounts(claim: Object) -> ConfirmNone:
+    return ConfirmNone("Pod", namespace_of(claim), lambda pod: mounts(pod, claim))
 
 
 def is_bound(volume: Object, view: View) -> bool:
@@ -102,6 +123,7 @@ PVC_PROTECTION = protect(
     is_mounted,
     watches=(Watch("Pod", _claims_of_pod),),
     indexes=(pods_by_claim(),),
+    confirm=no_pod_mounts,
 )
 PV_PROTECTION = protect(
     "persistentvolume-protection", "PersistentVolume", "kubernetes.io/pv-protection", is_bound, watches=()

@@ -46,6 +46,13 @@ async def test_a_claim_gets_a_volume_and_gives_it_back() -> None:
     async with running() as cluster:
         for name, storage in (("large", "5Gi"), ("small", "2Gi"), ("tiny", "1Mi")):
             await cluster.client.create(volume(name, storage))
+
+        async def available() -> bool:
+            """The controllers have seen them all: a claim gets the best of those that they know."""
+            volumes = (await cluster.client.list("PersistentVolume")).items
+            return all((found.get("status") or {}).get("phase") == "Available" for found in volumes)
+
+        await cluster.until(available, "the volumes are available")
         await cluster.client.create(claim("data", ""))
 
         async def bound() -> Any:

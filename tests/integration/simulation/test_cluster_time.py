@@ -10,7 +10,9 @@ from tests.integration.simulation.objects import Object, config_map, deployment,
 
 from kaa import Cluster, VirtualEventLoop
 from kaa.api.errors import APIError
+from kaa.client.rest import Client
 from kaa.cluster.simulation.waiting import WaitTimeout
+from kaa.lib.clock import Clock
 
 CRON: Object = {
     "apiVersion": "batch/v1",
@@ -150,6 +152,8 @@ def test_the_past_can_be_read(c: Cluster) -> None:
         c.at(c.now).get("cm", "a")
     with pytest.raises(APIError, match="too old"):
         c.at(noted - timedelta(days=1))
+    with pytest.raises(ValueError, match="a time has a time zone"):
+        c.at(noted.replace(tzinfo=None))
 
 
 def test_a_fork_goes_its_own_way(c: Cluster) -> None:
@@ -185,6 +189,31 @@ def test_a_snapshot_can_be_gone_back_to(c: Cluster) -> None:
         assert c.list("pods") == []
     c.apply(pod("p"))
     c.wait("pod", "p", "Ready")
+
+
+def test_ones_own_component_goes_along(c: Cluster) -> None:
+    """A controller under test works in a fork and after a return as well; in a new cluster it has to be added."""
+
+    async def mark(client: Client, clock: Clock) -> None:
+        async for event in client.watch("ConfigMap", "default", resource_version="0"):
+            if not event.object["metadata"].get("labels"):
+                labels = {"metadata": {"labels": {"seen": "yes"}}}
+                await client.patch("ConfigMap", event.object["metadata"]["name"], labels, "default")
+        await clock.sleep(3600)
+
+    c.add_component("marker", mark)
+    with pytest.raises(ValueError, match="there is a component marker already"):
+        c.add_component("marker", mark)
+    snapshot = c.snapshot()
+    for number in range(2):
+        with c.fork() as other:
+            other.apply(config_map(f"in-fork-{number}"))
+            other.wait("cm", f"in-fork-{number}", "jsonpath={.metadata.labels.seen}=yes")
+        c.restore(snapshot)
+        c.apply(config_map(f"here-{number}"))
+        c.wait("cm", f"here-{number}", "jsonpath={.metadata.labels.seen}=yes")
+    c.reset()
+    assert "marker" not in c.world.running
 
 
 def test_a_reset_is_as_a_new_cluster(c: Cluster) -> None:

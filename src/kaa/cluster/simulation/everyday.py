@@ -79,6 +79,7 @@ class AsyncCluster:
     def __init__(self, settings: Settings, snapshot: Snapshot | None = None) -> None:
         self.settings = settings
         self.images = Images()
+        self._own: list[Component] = []  # what `add_component` was given
         self._snapshot = snapshot
         self._world: World | None = None
         self._loop: asyncio.AbstractEventLoop | None = None  # the one that it lives in
@@ -128,7 +129,7 @@ class AsyncCluster:
             world.add(controller_manager(None if settings.controllers is True else settings.controllers, credentials))
         if settings.scheduler:
             world.add(scheduler(self._keep_scheduler))
-        for component in nodes(settings.node_names, settings.light_nodes, self.images, doors):
+        for component in (*nodes(settings.node_names, settings.light_nodes, self.images, doors), *self._own):
             world.add(component)
         await world.start()
 
@@ -153,9 +154,10 @@ class AsyncCluster:
             await world.stop()
 
     async def reset(self) -> None:
-        """The cluster is as new: nothing of what was in it is left, images, faults and an open port included."""
+        """The cluster is as new: nothing is left of what was in it, of images, components, faults and an open port."""
         await self.stop()
         self.images = Images()
+        self._own = []
         self._snapshot = None
         await self.start()
 
@@ -195,11 +197,15 @@ class AsyncCluster:
     async def add_component(self, name: str, run: Run, *, user: str = "", groups: Sequence[str] = ()) -> None:
         """Runs a controller of one's own beside Kaa's: `async def run(client, clock)`, until it is cancelled.
 
-        It is started at once, and again after a failure; faults can befall it by its name. It speaks as `user`, for
-        whom RBAC decides; without one, as an administrator.
+        It is started at once, again after a failure or a `restore`, and in a `fork`; faults can befall it by its name.
+        It speaks as `user`, for whom RBAC decides; without one, as an administrator.
         """
         speaks_as = user_named(user, *groups) if user else user_named(name, "system:masters")
-        self.world.add(Component(name, speaks_as, run))
+        if name in self.world.clocks:
+            raise ValueError(f"there is a component {name} already")
+        component = Component(name, speaks_as, run)
+        self.world.add(component)
+        self._own.append(component)
 
     async def kubeconfig(self) -> Path:
         """Opens a port on 127.0.0.1, once, and returns the kubeconfig with which any client reaches the cluster."""
@@ -370,7 +376,10 @@ class AsyncCluster:
         return Snapshot(world.clock.now(), world.store.revision, world.store.contents())
 
     async def restore(self, snapshot: Snapshot) -> None:
-        """Goes back: the objects, and on a virtual clock the time, are those of the snapshot. Images stay."""
+        """Goes back: the objects, and on a virtual clock the time, are those of the snapshot.
+
+        Images and components of one's own stay; a component starts anew.
+        """
         await self.stop()
         self._snapshot = snapshot
         await self.start()
@@ -378,11 +387,12 @@ class AsyncCluster:
     async def fork(self, *, seed: int | None = None) -> "AsyncCluster":
         """Another cluster that begins as this one is now, and goes its own way; it starts when it is entered.
 
-        It has this one's images and settings; another `seed` lets chance fall differently.
+        It has this one's images, components and settings; another `seed` lets chance fall differently.
         """
         settings = self.settings if seed is None else replace(self.settings, seed=seed)
         fork = AsyncCluster(settings, await self.snapshot())
         fork.images = self.images
+        fork._own = list(self._own)
         return fork
 
 

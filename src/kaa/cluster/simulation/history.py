@@ -139,6 +139,8 @@ class History:
 
     def at(self, moment: int | datetime, catalog: Catalog) -> "Past":
         """The cluster as it was after a revision, or at a time. Raises Expired for one that is forgotten."""
+        if isinstance(moment, datetime) and moment.tzinfo is None:
+            raise ValueError(f"a time has a time zone, as `now` has: {moment!r}")
         begins = self.begins_at if isinstance(moment, int) else self._begins_time
         if moment < begins:  # type: ignore[operator]  # both are the same
             raise APIError("Expired", f"too old resource version: {moment} ({begins})")

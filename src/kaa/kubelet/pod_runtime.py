@@ -86,7 +86,10 @@ class PodRuntime:
         return self.sandbox.ips if self.sandbox is not None and self.sandbox.is_ready else ()
 
     def latest(self, name: str) -> RuntimeContainer | None:
-        return next((c for c in self.containers if c.name == name), None)
+        for container in self.containers:
+            if container.name == name:
+                return container
+        return None
 
     def previous(self, name: str) -> RuntimeContainer | None:
         """The one before the latest."""
@@ -98,8 +101,8 @@ class PodRuntime:
 
     def in_current_sandbox(self, name: str) -> RuntimeContainer | None:
         """The latest of that name, if it belongs to the newest sandbox."""
-        latest = self.latest(name)
-        return latest if latest and self.sandbox and latest.sandbox_id == self.sandbox.id else None
+        latest, sandbox = self.latest(name), self.sandbox
+        return latest if latest and sandbox and latest.sandbox_id == sandbox.id else None
 
     @property
     def is_active(self) -> bool:

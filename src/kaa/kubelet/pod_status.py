@@ -198,16 +198,15 @@ def _condition(finding: _Finding, old: Iterable[Object], pod: Object, now: datet
     before = condition(old, finding.type)
     unchanged = before is not None and before.get("status") == value
     since = before.get("lastTransitionTime") if unchanged and before else None
-    fields: Object = {
-        "type": finding.type,
-        "observedGeneration": pod["metadata"].get("generation"),
-        "status": value,
-        "lastProbeTime": None,
-        "lastTransitionTime": since or rfc3339(now),
-        "reason": finding.reason,
-        "message": finding.message,
-    }
-    return {key: v for key, v in fields.items() if key == "lastProbeTime" or v not in (None, "")}
+    fields: Object = {"type": finding.type}
+    if (generation := pod["metadata"].get("generation")) is not None:
+        fields["observedGeneration"] = generation
+    fields |= {"status": value, "lastProbeTime": None, "lastTransitionTime": since or rfc3339(now)}
+    if finding.reason:
+        fields["reason"] = finding.reason
+    if finding.message:
+        fields["message"] = finding.message
+    return fields
 
 
 def _completed(kind: str, phase: str) -> _Finding | None:

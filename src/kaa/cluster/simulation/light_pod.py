@@ -72,17 +72,17 @@ class LightPod:
 
     def step(self, pod: Object, take_address: Callable[[], str], host_ip: str, now: datetime) -> Step:
         """Brings the pod up to `now`. `take_address` is asked for each new sandbox that has a network of its own."""
-        next_at = self._pass_time(pod, now)
+        next_at, health = self._pass_time(pod, now), self._health(pod, now)
         for _ in range(MAX_ROUNDS):
             progress = False
-            for action in pod_actions(Facts(pod, self.runtime, self._health(pod, now), self._not_before(pod, now))):
+            for action in pod_actions(Facts(pod, self.runtime, health, self._not_before(pod, now))):
                 done, until = self._carry_out(pod, action, take_address, now)
                 progress, next_at = progress or done, _earlier(next_at, until)
             if not progress:
                 break
-            next_at = _earlier(next_at, self._pass_time(pod, now))
+            next_at, health = _earlier(next_at, self._pass_time(pod, now)), self._health(pod, now)
         stopped = not self.runtime.is_active
-        readings = Readings(self._errors, self._ready(now), self._health(pod, now).started, RUNTIME_NAME)
+        readings = Readings(self._errors, self._ready(now), health.started, RUNTIME_NAME)
         has_stopped = stopped and bool(self.runtime.containers)
         status = pod_status(StatusFacts(pod, self.runtime, readings, (host_ip,), now, has_stopped))
         return Step(status, next_at, stopped)

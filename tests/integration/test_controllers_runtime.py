@@ -9,7 +9,7 @@ from itertools import pairwise
 from typing import Any
 
 from kaa.api.errors import APIError
-from kaa.api.objects import Object
+from kaa.api.objects import Object, owner_reference
 from kaa.client.events import EventRecorder
 from kaa.client.rest import Client
 from kaa.client.view import Informers
@@ -17,6 +17,7 @@ from kaa.controllers import Options, all_controllers, all_programs, replicaset
 from kaa.controllers.actions import CreateAll, DeleteAll, Update
 from kaa.controllers.controller import Controller
 from kaa.controllers.executor import Executor
+from kaa.controllers.garbage_collector import GarbageCollector
 from kaa.controllers.runtime import ControllerManager, KeyEffects
 from kaa.lib.clock import VirtualClock, VirtualEventLoop
 from kaa.server.app import APIServer
@@ -25,19 +26,22 @@ from kaa.store.memory import MemoryStore
 
 
 class CountingTransport(InProcessTransport):
-    """Notes every write and watch; its watches tell everything `late_seconds` late."""
+    """Notes every request; its watches tell everything `late_seconds` late."""
 
     late_seconds = 0.0
 
     def __init__(self, handle: Any, clock: VirtualClock) -> None:
         super().__init__(handle)
         self.writes: list[tuple[str, str, int]] = []
+        self.reads: list[str] = []
         self.watches: list[str] = []
         self._clock = clock
 
     async def request(self, method: str, path: str, **more: Any) -> Any:
         response = await super().request(method, path, **more)
-        if method != "GET":
+        if method == "GET":
+            self.reads.append(path)
+        else:
             self.writes.append((method, path, response.status))
         return response
 
@@ -59,7 +63,7 @@ class Late:
             yield chunk
 
 
-def play(scenario: Any, *controllers: Controller) -> None:
+def play(scenario: Any, *controllers: Controller, programs: Any = ()) -> None:
     """Runs `scenario(client, transport, clock)` beside those controllers, in virtual time."""
     loop = VirtualEventLoop()
 
@@ -71,7 +75,7 @@ def play(scenario: Any, *controllers: Controller) -> None:
         await server.writer.create("Namespace", {"metadata": {"name": "default"}})
         transport = CountingTransport(server.handle, clock)
         client = Client(transport)
-        manager = asyncio.ensure_future(ControllerManager(client, clock, controllers).run())
+        manager = asyncio.ensure_future(ControllerManager(client, clock, controllers, programs).run())
         try:
             await asyncio.wait_for(scenario(client, transport, clock), 3600)
             assert not manager.done(), manager.exception()
@@ -113,6 +117,25 @@ def test_a_faulty_reconcile_is_tried_again_and_stops_nobody_else(caplog: Any) ->
 
     play(scenario, Controller(name="test", kind="ConfigMap", reconcile=reconcile))
     assert "reconcile of default/bad failed" in caplog.text
+
+
+def test_an_owner_that_was_seen_to_go_is_not_asked_for() -> None:
+    """The server is asked only for owners that the collector knows nothing of."""
+    names = [f"child-{number}" for number in range(5)]
+
+    async def scenario(client: Client, transport: CountingTransport, clock: VirtualClock) -> None:
+        owner = await client.create(config_map("owner"))
+        for name in names:
+            child = config_map(name)
+            child["metadata"]["ownerReferences"] = [owner_reference(owner)]
+            await client.create(child)
+        await clock.sleep(10)
+        await client.delete("ConfigMap", "owner", "default")
+        await clock.sleep(10)
+        assert not (await client.list("ConfigMap", "default")).items
+        assert not [path for path in transport.reads if path.endswith("/owner")]
+
+    play(scenario, programs=[GarbageCollector])
 
 
 def replica_set(replicas: int) -> dict[str, Any]:

@@ -3,8 +3,8 @@
 It sees the metadata of every kind that the server has (`every_kind.py`), and keeps the graph of `ownership_graph.py`.
 A change makes some objects' fates uncertain; those are looked at, and what was decided is carried out with the object's
 uid (and revision) as a precondition, so that a decision on something that has changed is refused.
-An owner that the graph does not have is asked for from the server before it counts as absent. A reference to a
-namespaced owner means one in the dependent's own namespace: in another one it is absent, which an event says.
+An owner that the graph neither has nor has seen go is asked for from the server before it counts as absent. A reference
+to a namespaced owner means one in the dependent's own namespace: in another one it is absent, which an event says.
 """
 
 import asyncio
@@ -43,7 +43,7 @@ WORKERS = 20
 RETRY = Backoff(initial_seconds=0.005, limit_seconds=1000.0)
 
 ABSENT_LIMIT = 500
-"""Uids of owners found absent that are remembered, so that each of many dependents need not ask again."""
+"""Uids of owners found absent, or seen to go, that are remembered: so not each of many dependents need ask again."""
 
 
 class GarbageCollector:
@@ -83,6 +83,8 @@ class GarbageCollector:
             self._enqueue(self._graph.put(node_of(resource, new)))
         elif old is not None:
             self._failures.succeeded(uid_of(old))
+            if self._graph.has_dependents(uid_of(old)):
+                self._note_absent(uid_of(old))
             self._enqueue(self._graph.remove(uid_of(old)))
 
     def _enqueue(self, uids: set[str]) -> None:
@@ -128,10 +130,13 @@ class GarbageCollector:
             return OwnerState.SOLID  # names no object that could be asked for: kept, as upstream does
         if await self._exists(resource, owner, dependent.namespace):
             return OwnerState.SOLID
-        self._absent[owner.uid] = None
+        self._note_absent(owner.uid)
+        return OwnerState.ABSENT
+
+    def _note_absent(self, uid: str) -> None:
+        self._absent[uid] = None
         if len(self._absent) > ABSENT_LIMIT:
             self._absent.popitem(last=False)
-        return OwnerState.ABSENT
 
     def _tell_of_foreign_owner(self, owner: Owner, dependent: Node) -> None:
         reference = f"{owner.api_version}/{owner.kind}, namespace: {dependent.namespace}, name: {owner.name}"

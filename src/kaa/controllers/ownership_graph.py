@@ -86,6 +86,9 @@ class Graph:
     def of_kind(self, resource: Resource) -> list[str]:
         return [node.uid for node in self._nodes.values() if node.resource == resource]
 
+    def has_dependents(self, uid: str) -> bool:
+        return uid in self._dependents
+
     def dependents(self, uid: str) -> Iterator[Node]:
         """In the order of uids, so that one history follows from one seed."""
         for dependent in sorted(self._dependents.get(uid, ())):

@@ -142,10 +142,11 @@ def _unknown(known: Object | None, kind: str, now: datetime) -> Object:
 def wanted_taints(node: Object, conditions: list[Object]) -> list[tuple[str, str]]:
     """(key, effect) of every taint that the node's conditions call for."""
     taints: list[tuple[str, str]] = []
-    if key := READY_TAINTS.get(ready_status(conditions)):
+    states = {c["type"]: c["status"] for c in conditions}
+    if key := READY_TAINTS.get(states.get("Ready", "Unknown")):
         taints += [(key, "NoSchedule"), (key, "NoExecute")]
     for kind, key in PRESSURE_TAINTS.items():
-        if (condition(conditions, kind) or {}).get("status") == "True":
+        if states.get(kind) == "True":
             taints.append((key, "NoSchedule"))
     if node["spec"].get("unschedulable"):
         taints.append((UNSCHEDULABLE, "NoSchedule"))
@@ -170,9 +171,10 @@ def keep_taints(
             wait = None if turn is None else (turn - now).total_seconds()
     kept = [t for t in observed if t["key"] not in OURS or (t["key"], t["effect"]) in wanted]
     present = {(taint["key"], taint["effect"]) for taint in kept}
-    moment = rfc3339(now)
     added = [
-        {"key": key, "effect": effect, "timeAdded": moment} for key, effect in wanted if (key, effect) not in present
+        {"key": key, "effect": effect, "timeAdded": rfc3339(now)}
+        for key, effect in wanted
+        if (key, effect) not in present
     ]
     if added or len(kept) != len(observed):
         metadata = {"resourceVersion": node["metadata"]["resourceVersion"]}

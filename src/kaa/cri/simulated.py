@@ -315,7 +315,7 @@ class SimulatedRuntime:
     async def exec_sync(self, request: Message) -> Message:
         self._note("exec_sync", request)
         container = self._running(request["container_id"])
-        exit_code, output = container.behaviour.exec_answer(list(request["cmd"]))
+        exit_code, output = container.behaviour.answer(list(request["cmd"]))
         return {"stdout": output, "stderr": b"", "exit_code": exit_code}
 
     async def exec(self, request: Message) -> Message:

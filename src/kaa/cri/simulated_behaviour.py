@@ -4,7 +4,9 @@ A behaviour is chosen for each container when it is created, by `BehaviourOf`. T
 time.
 """
 
+import logging
 import math
+import traceback
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
@@ -13,6 +15,8 @@ from kaa.cri.cri import Message, RuntimeFault
 
 if TYPE_CHECKING:
     from kaa.cri.simulated_program import SimulatedContainer
+
+log = logging.getLogger(__name__)
 
 NEVER = math.inf
 
@@ -75,7 +79,7 @@ class Behaviour:
     def passes(self, purpose: str, age_seconds: float) -> bool:
         """Whether a probe (or hook) succeeds so long after the start."""
         if self.probe_answer is not None:
-            return self.probe_answer(purpose, age_seconds)
+            return _asked(self.probe_answer, purpose, age_seconds)
         match purpose:
             case "startup":
                 return age_seconds >= self.started_after_seconds
@@ -86,6 +90,13 @@ class Behaviour:
             case _:
                 return True
 
+    def answer(self, command: list[str]) -> tuple[int, bytes]:
+        """A command's exit code and output. An answer that raises is a program that fails, and says why."""
+        try:
+            return self.exec_answer(command)
+        except Exception:
+            return 1, traceback.format_exc().encode()
+
     def _ready_at(self, since_seconds: float) -> bool:
         return since_seconds >= 0 and (self.flapping is None or self.flapping.ready_at(since_seconds))
 
@@ -93,6 +104,15 @@ class Behaviour:
     def decides_readiness(self) -> bool:
         """Whether it says more of readiness than that a running container is ready."""
         return self.ready_after_seconds > 0 or self.flapping is not None
+
+
+def _asked(probe_answer: ProbeAnswer, purpose: str, age_seconds: float) -> bool:
+    """One that raises is a program that does not answer. It must not take the node with it."""
+    try:
+        return probe_answer(purpose, age_seconds)
+    except Exception:
+        log.exception("the behaviour's answer to a %s probe", purpose)
+        return False
 
 
 BehaviourOf: TypeAlias = Callable[[str, str, Message], Behaviour]

@@ -12,8 +12,9 @@ by `MemoryError`, which stands for being killed for want of memory.
 
 import asyncio
 import traceback
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass
+from inspect import isawaitable
 from pathlib import Path
 
 from kaa.cri.cri import Message
@@ -98,15 +99,30 @@ def _text(value: bytes | str) -> str:
 async def run_program(program: Program, container: SimulatedContainer, log: ContainerLog) -> Exit:
     """How the container ends. Whatever a program raises is its own affair, as a process's crash is."""
     try:
-        return Exit(await program(container) or 0)
+        return Exit(_exit_code(await _working(program(container))))
     except asyncio.CancelledError:
         return Exit(TERMINATED)
     except SystemExit as end:
         if isinstance(end.code, str):
             log.write(end.code, "stderr")
-        return Exit(end.code if isinstance(end.code, int) else int(end.code is not None))
+        return Exit(end.code & 0xFF if isinstance(end.code, int) else int(end.code is not None))
     except MemoryError:
         return Exit(KILLED, OUT_OF_MEMORY)
     except Exception:
         log.write(traceback.format_exc(), "stderr")
         return Exit(1)
+
+
+def _working(work: object) -> Awaitable[object]:
+    if not isawaitable(work):
+        raise TypeError("what an image runs is a coroutine function: async def ...(container)")
+    return work
+
+
+def _exit_code(returned: object) -> int:
+    """A byte, as the kernel has it. `True` is no code: as a number it would be a failure."""
+    if returned is None:
+        return 0
+    if not isinstance(returned, int) or isinstance(returned, bool):
+        raise TypeError(f"a program returns its exit code or None, not {returned!r}")
+    return returned & 0xFF

@@ -36,7 +36,7 @@ class SimulatedStreams:
         command = _command(request)
 
         async def answer(session: Session) -> None:
-            code, output = behaviour.exec_answer(list(command.arguments))
+            code, output = behaviour.answer(list(command.arguments))
             if output:
                 await session.write(STDOUT, output)
             await session.finish(exit_status(code))

@@ -4,6 +4,7 @@ import asyncio
 import os
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from tests.integration.simulation.nodes_world import (
     Stage,
@@ -163,6 +164,45 @@ async def test_a_program_is_a_container(stage: Stage) -> None:
     pod = await stage.pod_when("fail", lambda pod: pod["status"]["phase"] == "Failed")
     assert terminated(pod)["exitCode"] == 1
     assert (await stage.logs("fail")).endswith("ValueError: no more\n")
+
+
+@on_stage
+async def test_a_programs_mistakes_are_its_own(stage: Stage) -> None:
+    """The container fails and its log says why; the node and its other pods go on."""
+    await one_node(stage)
+
+    async def says_yes(container: SimulatedContainer) -> Any:
+        return "yes"
+
+    async def too_much(container: SimulatedContainer) -> int:
+        return 300
+
+    def answer(*question: object) -> Any:
+        raise LookupError("what?")
+
+    stage.images.add("says-yes", says_yes)
+    stage.images.add("too-much", too_much)
+    stage.images.add("plain", lambda container: container.log("not awaited"))  # type: ignore[arg-type, return-value]
+    for name, code, said in (
+        ("says-yes", 1, "returns its exit code or None, not 'yes'\n"),
+        ("too-much", 44, ""),
+        ("plain", 1, "what an image runs is a coroutine function: async def ...(container)\n"),
+    ):
+        await stage.create(name, containers=[{"name": "a", "image": name}], restartPolicy="Never")
+        pod = await stage.pod_when(name, lambda pod: pod["status"]["phase"] == "Failed")
+        assert terminated(pod)["exitCode"] == code
+        assert (await stage.logs(name)).endswith(said)
+    stage.images.add("command", Behaviour(exec_answer=answer))
+    stage.images.add("probe", Behaviour(probe_answer=answer))
+    command = {"exec": {"command": ["a"]}, "periodSeconds": 1}
+    for name in ("command", "probe"):
+        await stage.create(name, containers=[{"name": "a", "image": name, "readinessProbe": command}])
+        await stage.pod_when(name, is_unready)
+    await stage.clock.sleep(10)
+    await stage.create("other", containers=[{"name": "a", "image": "app:1"}])
+    await stage.pod_when("other", is_ready)
+    messages = [event["message"] for event in (await stage.client.list("Event", "default")).items]
+    assert any(text.startswith("Readiness probe failed: Traceback") and "what?" in text for text in messages)
 
 
 @on_stage

@@ -25,7 +25,8 @@ VIRTUAL_EPOCH = datetime(2030, 1, 1, tzinfo=UTC)
 """When virtual time begins, unless told otherwise."""
 
 BUSY_ROUNDS = 50
-"""While callbacks are ready, virtual time asks the operating system for events only every so many rounds."""
+"""While callbacks are ready, or only another thread could have anything to say, virtual time asks the operating system
+for events only every so many rounds."""
 
 SUFFIX_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
 """Characters of generated names: no vowels and no look-alikes, as in Kubernetes' own."""
@@ -80,9 +81,13 @@ class VirtualClock:
         self.random = random.Random(seed)
         self.secrets = self.random
         self._epoch = epoch
+        self._latest = (0.0, epoch)  # monotonic, and the time of day then: time stands still while anything runs
 
     def now(self) -> datetime:
-        return self._epoch + timedelta(seconds=self.monotonic())
+        monotonic = self.monotonic()
+        if monotonic != self._latest[0]:
+            self._latest = (monotonic, self._epoch + timedelta(seconds=monotonic))
+        return self._latest[1]
 
     def monotonic(self) -> float:
         return asyncio.get_running_loop().time()
@@ -109,11 +114,12 @@ class _JumpingSelector(selectors.DefaultSelector):
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         if timeout is None:
             return super().select(None)
-        if timeout <= 0 and self._busy_rounds < BUSY_ROUNDS:
-            self._busy_rounds += 1
-            return []
-        self._busy_rounds = 0
-        ready = super().select(0)
+        ready = []
+        self._busy_rounds += 1
+        # The one descriptor that is always there is the loop's own, by which other threads wake it.
+        if self._busy_rounds > BUSY_ROUNDS or (timeout > 0 and len(self.get_map()) > 1):
+            self._busy_rounds = 0
+            ready = super().select(0)
         if not ready and timeout > 0:
             self.elapsed_seconds += timeout
         return ready
@@ -159,14 +165,18 @@ def random_suffix(rng: random.Random, length: int = 5) -> str:
 
 def rfc3339(moment: datetime) -> str:
     """metav1.Time on the wire: seconds, UTC, `2030-01-01T00:00:00Z`."""
-    return moment.astimezone(UTC).isoformat(timespec="seconds")[:19] + "Z"
+    return _utc(moment).isoformat(timespec="seconds")[:19] + "Z"
 
 
 def rfc3339_micro(moment: datetime) -> str:
     """metav1.MicroTime on the wire: microseconds, UTC."""
-    return moment.astimezone(UTC).isoformat(timespec="microseconds")[:26] + "Z"
+    return _utc(moment).isoformat(timespec="microseconds")[:26] + "Z"
 
 
 def parse_rfc3339(text: str) -> datetime:
     """The moment that a metav1.Time or MicroTime names. Raises ValueError."""
-    return datetime.fromisoformat(text).astimezone(UTC)
+    return _utc(datetime.fromisoformat(text))
+
+
+def _utc(moment: datetime) -> datetime:
+    return moment if moment.tzinfo is UTC else moment.astimezone(UTC)

@@ -97,7 +97,7 @@ class DeleteAll:
 
 @dataclass(frozen=True, slots=True)
 class ConfirmGone:
-    """Asks the server itself whether the object with that uid is gone: a cache may not have seen it yet.
+    """Asks the server itself whether the object with that uid ("": of any) is gone: a cache may not have seen it yet.
 
     It ends the reconcile, to be tried again, if the object is there. For what cannot be made good: giving up data.
     """

@@ -165,7 +165,7 @@ class Executor:
             if error.reason != "NotFound":
                 raise
             return
-        if uid_of(found) == action.uid:
+        if action.uid in ("", uid_of(found)):
             raise APIError("Conflict", f"{action.kind} {action.namespace}/{action.name} is still there")
 
     async def _confirm_none(self, action: ConfirmNone) -> None:

@@ -4,7 +4,8 @@
     being deleted, and never had a node         no kubelet knows of it
     being deleted, on a node out of service     an administrator has said (by taint) that it is off; it isn't ready
 
-A node may be deleted and registered anew by its kubelet, so a missing node is given some time before its pods go.
+A node may be deleted and registered anew by its kubelet, so a missing node is given some time before its pods go; and
+the server itself is asked, because the cache may only be late.
 Pods that have ended and are only too many are another matter: `terminated_pods.py`.
 """
 
@@ -12,7 +13,7 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from kaa.api.objects import Object, condition, is_being_deleted, name_of
-from kaa.controllers.actions import Delete, Patch, RequeueAfter
+from kaa.controllers.actions import ConfirmGone, Delete, Patch, RequeueAfter
 from kaa.controllers.controller import POD_NODE, Actions, Controller, Key, View, Watch, differs, key_of, pods_by_node
 from kaa.controllers.memory import Since
 from kaa.controllers.pods import is_terminal, node_name_of
@@ -43,6 +44,7 @@ def controller() -> Controller:
             if remaining > 0:
                 yield RequeueAfter(remaining)
             else:
+                yield ConfirmGone("Node", "", name, "")
                 yield from end(pod, now, "PodGC: node no longer exists")
 
     return Controller(

@@ -73,6 +73,23 @@ def test_a_node_that_is_cut_off_is_lost_and_comes_back(c: Cluster) -> None:
     c.wait("node", "node-1", lambda found: not found["spec"].get("taints"))
 
 
+def test_pods_stay_on_a_node_that_the_controllers_have_not_seen(c: Cluster) -> None:
+    """A watch that is late for longer than a node may be missing: nobody's pods are thrown away for that."""
+    c.faults.delay_watches(MANAGER, seconds=(90, 90), kind="Node", for_=100)
+    c.run_for(1)
+    c.client.create({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "new"}})
+    template = pod_template("web")
+    c.apply(
+        {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a"}, "spec": {**template["spec"], "nodeName": "new"}}
+    )
+    c.run_for(80)
+    assert "deletionTimestamp" not in c.get("pod", "a")["metadata"]
+    c.faults.heal()
+    c.delete("node", "new")
+    c.run_for(120)
+    assert pods_of(c) == 0
+
+
 def test_heal_ends_everything(c: Cluster) -> None:
     """Faults without an end, and those that have not begun."""
     c.faults.crash(MANAGER)

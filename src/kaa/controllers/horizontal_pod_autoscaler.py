@@ -280,7 +280,9 @@ class Autoscaling:
         message = "the HPA controller was able to get the target's current scale"
         with_condition(conditions, "AbleToScale", "True", "SucceededGetScale", message, now)
         current: int = (scale.get("spec") or {}).get("replicas", 0)
-        status["currentReplicas"] = (scale.get("status") or {}).get("replicas", 0)
+        status.pop("currentReplicas", None)
+        if replicas := (scale.get("status") or {}).get("replicas", 0):
+            status["currentReplicas"] = replicas  # no 0: the server keeps none, and it would be written again and again
         low, high = bounds(autoscaler)
         if current == 0 and low != 0:
             status["desiredReplicas"] = 0

@@ -214,18 +214,21 @@ class NamespaceDeletion:
 
     async def _empty_kind(self, resource: Resource, namespace: Object) -> Remaining | None:
         name = name_of(namespace)
-        if not (await self._client.list(resource, name)).items:
-            return None
-        if "deletecollection" in resource.verbs:
-            await self._client.call("DELETE", resource.path(name), body=BACKGROUND)
-        else:
-            for obj in (await self._client.list(resource, name)).items:
-                await self._client.delete(resource, name_of(obj), name, propagation="Background")
         left = (await self._client.list(resource, name)).items
+        if not all(map(is_being_deleted, left)):  # else there is only to wait
+            await self._ask_to_go(resource, name, left)
+            left = (await self._client.list(resource, name)).items
         if not left:
             return None
         finalizers = tuple(f for obj in left for f in obj["metadata"].get("finalizers") or ())
         return Remaining(resource, len(left), finalizers)
+
+    async def _ask_to_go(self, resource: Resource, namespace: str, found: list[Object]) -> None:
+        if "deletecollection" in resource.verbs:
+            await self._client.call("DELETE", resource.path(namespace), body=BACKGROUND)
+            return
+        for obj in found:
+            await self._client.delete(resource, name_of(obj), namespace, propagation="Background")
 
     async def _tell(self, namespace: Object, survey: Survey) -> None:
         conditions = conditions_after(namespace, survey, self._clock.now())

@@ -85,8 +85,10 @@ class HTTPServer:
         *,
         idle_seconds: float = IDLE_SECONDS,
         body_seconds: float = BODY_SECONDS,
+        stop_seconds: float = STOP_SECONDS,
     ) -> None:
         self._handle = handle
+        self._stop_seconds = stop_seconds
         self._tls = tls
         self._body_seconds = body_seconds
         self._server = server = web.Server(
@@ -100,7 +102,7 @@ class HTTPServer:
             max_field_size=MAX_LINE_BYTES,
             auto_decompress=False,  # upstream takes no compressed bodies, either
         )
-        self._runner = web.ServerRunner(server, shutdown_timeout=STOP_SECONDS)
+        self._runner = web.ServerRunner(server, shutdown_timeout=stop_seconds)
         self._streams = Streams(server)
         self._listeners: list[asyncio.Server] = []
 
@@ -125,7 +127,7 @@ class HTTPServer:
     async def stop(self) -> None:
         for listener in self._listeners:
             listener.close()
-        await self._streams.stop(STOP_SECONDS)
+        await self._streams.stop(self._stop_seconds)
         await self._runner.cleanup()
         for listener in self._listeners:
             await listener.wait_closed()

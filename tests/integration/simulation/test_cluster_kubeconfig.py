@@ -1,8 +1,11 @@
 """The way in from outside: other people's clients, over TLS, in the same cluster."""
 
+import os
 import shutil
 import socket
 import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +16,7 @@ from tests.integration.simulation.objects import deployment
 from kaa import Cluster
 from kaa.cluster.simulation.everyday import NotOnVirtualTime
 
-KUBECTL = shutil.which("kubectl")
+KUBECTL = shutil.which("kubectl", path=os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"])))
 
 
 @pytest.fixture(scope="module")
@@ -90,6 +93,20 @@ def test_one_door_and_it_closes() -> None:
     assert not Path(kubeconfig).parent.exists()
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", port), timeout=5)
+
+
+@pytest.mark.skipif(KUBECTL is None, reason="needs kubectl")
+def test_nobody_waits_for_a_watch() -> None:
+    """Who still watches when the cluster ends is hung up on: each test would take seconds longer."""
+    with Cluster(nodes=0) as c:
+        watch = [KUBECTL, "--kubeconfig", c.kubeconfig, "get", "namespaces", "--watch", "--output=name"]
+        watching = subprocess.Popen(watch, stdout=subprocess.PIPE, text=True)  # type: ignore[arg-type]
+        assert watching.stdout is not None
+        watching.stdout.readline()
+        began = time.monotonic()
+    assert time.monotonic() - began < 1.5
+    with watching:
+        watching.terminate()
 
 
 def test_no_door_on_virtual_time() -> None:

@@ -16,6 +16,9 @@ from kaa.server.http import HTTPServer
 from kaa.server.tls import server_context
 
 ADDRESS = "127.0.0.1"
+CLOSE_SECONDS = 0.02
+"""How long requests under way may still take: watches never end by themselves, and a test should not wait for them."""
+
 HOSTS = (ADDRESS, "localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc")
 
 
@@ -34,7 +37,7 @@ class FrontDoor:
         directory = tempfile.TemporaryDirectory(prefix="kaa-cluster-")
         serving = make_server(authority, Identity("kube-apiserver"), HOSTS, clock.now(), clock.random)
         certificate, key = _written(Path(directory.name), serving)
-        http = HTTPServer(server.handle, server_context(certificate, key))
+        http = HTTPServer(server.handle, server_context(certificate, key), stop_seconds=CLOSE_SECONDS)
         # OpenSSL has read them, and nobody else should.
         certificate.unlink()
         key.unlink()

@@ -14,7 +14,7 @@ import yaml
 from tests.scenarios.world import NOW, World, told
 
 from kaa.controllers import Options, all_controllers
-from kaa.controllers.actions import ConfirmGone, ConfirmNone, RecordEvent, RequeueAfter
+from kaa.controllers.actions import ConfirmGone, ConfirmLiving, ConfirmNone, RecordEvent, RequeueAfter
 
 
 class Authority:
@@ -92,7 +92,7 @@ def test_a_settled_world_yields_no_action(name: str, case: dict[str, Any]) -> No
         if not [
             action
             for action in actions
-            if not isinstance(action, ConfirmGone | ConfirmNone | RequeueAfter | RecordEvent)
+            if not isinstance(action, ConfirmGone | ConfirmLiving | ConfirmNone | RequeueAfter | RecordEvent)
         ]:
             return
     pytest.fail(f"still not settled: {[told(action) for action in actions]}")

@@ -24,6 +24,7 @@ from kaa.api.selectors import Selector
 from kaa.controllers.actions import (
     Action,
     ConfirmGone,
+    ConfirmLiving,
     ConfirmNone,
     Create,
     CreateAll,
@@ -139,7 +140,7 @@ class World:
             case DeleteAll(objects):
                 for obj in objects:
                     self._delete(obj)
-            case ConfirmGone() | ConfirmNone() | ReadScale() | RecordEvent() | RequeueAfter():
+            case ConfirmGone() | ConfirmLiving() | ConfirmNone() | ReadScale() | RecordEvent() | RequeueAfter():
                 pass
 
     def _create(self, obj: Object) -> None:
@@ -215,6 +216,8 @@ def told(action: Action) -> Object:
             return {"deleteAll": [name_of(obj) for obj in objects]}
         case ConfirmGone(kind, namespace, name, uid):
             return {"confirmGone": f"{kind}/{namespace}/{name}", "uid": uid}
+        case ConfirmLiving(obj):
+            return {"confirmLiving": _name(obj)}
         case ConfirmNone(kind, namespace):
             return {"confirmNone": f"{kind}/{namespace}"}
         case ReadScale(_, kind, namespace, name):

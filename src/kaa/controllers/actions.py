@@ -117,6 +117,13 @@ class ConfirmNone:
     such: Callable[[Object], bool]
 
 
+@dataclass(frozen=True, slots=True)
+class ConfirmLiving:
+    """Asks the server itself whether the object is there, and not being deleted; else as `ConfirmGone`."""
+
+    obj: Object
+
+
 @dataclass(slots=True)
 class ReadScale:
     """A question: how large is an object, of a kind that no cache has? The answer is put into `scale`.
@@ -165,6 +172,7 @@ Action: TypeAlias = (
     | Delete
     | DeleteAll
     | ConfirmGone
+    | ConfirmLiving
     | ConfirmNone
     | ReadScale
     | RecordEvent

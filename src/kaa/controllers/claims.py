@@ -3,6 +3,7 @@
 Held is what names the owner as its controller and matches its selector. What matches but has no controller is
 adopted, what is held but no longer matches is released; both are patches that fail with Conflict when the object
 has changed meanwhile. An owner that is being deleted adopts nothing: the garbage collector may just have orphaned it.
+Whether it is, the server itself is asked, because what is adopted then would go with its owner.
 """
 
 from collections.abc import Callable, Iterator
@@ -19,7 +20,7 @@ from kaa.api.objects import (
     owner_references,
     uid_of,
 )
-from kaa.controllers.actions import Patch
+from kaa.controllers.actions import ConfirmLiving, Patch
 from kaa.controllers.controller import Actions, Index, View, selector_for
 
 GONE_OR_CHANGED = frozenset({"NotFound", "Conflict", "Invalid"})
@@ -32,9 +33,12 @@ class Claim:
 
     held: list[Object] = field(default_factory=list)
     patches: list[Patch] = field(default_factory=list)
+    adopter: Object | None = None  # the owner, if there is something to adopt
 
     def settle(self) -> Actions:
         """Carries out the adoptions and releases. One that is refused is left to a later reconcile."""
+        if self.adopter is not None:
+            yield ConfirmLiving(self.adopter)
         for patch in self.patches:
             _refusal = yield patch
 
@@ -68,6 +72,7 @@ def claim(owner: Object, kind: str, view: View, can_hold: Callable[[Object], boo
             elif not is_being_deleted(owner):
                 result.patches.append(release(owner, obj))
         elif ref is None and matches and not is_being_deleted(owner) and not is_being_deleted(obj):
+            result.adopter = owner
             references = [*owner_references(obj), owner_reference(owner)]
             result.patches.append(_replace_owners(obj, references))
             result.held.append({**obj, "metadata": {**obj["metadata"], "ownerReferences": references}})

@@ -11,7 +11,7 @@ from itertools import islice
 from typing import Protocol, assert_never
 
 from kaa.api.errors import APIError
-from kaa.api.objects import Object, name_of, namespace_of, uid_of
+from kaa.api.objects import Object, is_being_deleted, name_of, namespace_of, uid_of
 from kaa.api.resource import Resource
 from kaa.client.events import EventRecorder
 from kaa.client.rest import Client
@@ -20,6 +20,7 @@ from kaa.controllers.actions import (
     Action,
     Announcement,
     ConfirmGone,
+    ConfirmLiving,
     ConfirmNone,
     Create,
     CreateAll,
@@ -79,6 +80,8 @@ class Executor:
                 return await self._delete_all(objects, announcement, effects)
             case ConfirmGone():
                 await self._confirm_gone(action)
+            case ConfirmLiving(obj):
+                await self._confirm_living(obj)
             case ConfirmNone():
                 await self._confirm_none(action)
             case ReadScale():
@@ -167,6 +170,11 @@ class Executor:
             return
         if action.uid in ("", uid_of(found)):
             raise APIError("Conflict", f"{action.kind} {action.namespace}/{action.name} is still there")
+
+    async def _confirm_living(self, obj: Object) -> None:
+        found = await self._client.get(self._client.resource_of(obj), name_of(obj), namespace_of(obj))
+        if uid_of(found) != uid_of(obj) or is_being_deleted(found):
+            raise APIError("Conflict", f"{obj['kind']} {namespace_of(obj)}/{name_of(obj)} is on its way out")
 
     async def _confirm_none(self, action: ConfirmNone) -> None:
         for found in (await self._client.list(action.kind, action.namespace)).items:

@@ -90,6 +90,21 @@ def test_pods_stay_on_a_node_that_the_controllers_have_not_seen(c: Cluster) -> N
     assert pods_of(c) == 0
 
 
+def test_nothing_is_adopted_by_an_owner_that_is_on_its_way_out(c: Cluster) -> None:
+    """Nor while its controller does not know that yet: a pod that was to be left alone would go with the owner."""
+    replica_set = workload("ReplicaSet", "web", pod_template("web"), replicas=0)
+    replica_set["metadata"]["finalizers"] = ["example.com/hold"]
+    c.apply(replica_set)
+    c.run_for(5)
+    c.faults.delay_watches(MANAGER, seconds=(30, 30), kind="ReplicaSet", for_=60)
+    c.run_for(1)
+    c.delete("replicaset", "web")
+    labelled = pod_template("web")
+    c.apply({"apiVersion": "v1", "kind": "Pod", **labelled, "metadata": {**labelled["metadata"], "name": "a"}})
+    c.run_for(20)
+    assert "ownerReferences" not in c.get("pod", "a")["metadata"]
+
+
 def test_heal_ends_everything(c: Cluster) -> None:
     """Faults without an end, and those that have not begun."""
     c.faults.crash(MANAGER)

@@ -24,6 +24,7 @@ from kaa.controllers import all_controllers
 from kaa.controllers.actions import (
     Action,
     ConfirmGone,
+    ConfirmLiving,
     ConfirmNone,
     Create,
     CreateAll,
@@ -50,7 +51,7 @@ LATELY = re.compile(r"2030-01-01T00:1[0-9]:[0-9]{2}(\.[0-9]+)?Z")
 MADE = re.compile(r"made-[0-9]+")
 """A uid that the world gave."""
 
-NO_WRITE = RecordEvent | ConfirmGone | ConfirmNone
+NO_WRITE = RecordEvent | ConfirmGone | ConfirmLiving | ConfirmNone
 
 
 def row_named(name: str) -> Controller:

@@ -5,9 +5,11 @@ import asyncio
 import orjson
 import pytest
 
+from kaa.client.informer import EVENT_REVISION
 from kaa.lib.clock import VirtualClock, VirtualEventLoop
 from kaa.server.app import APIServer
 from kaa.server.request import Request
+from kaa.server.watch_cache import selection_of
 from kaa.store.memory import MemoryStore
 
 CONFIG_MAPS = "/api/v1/namespaces/default/configmaps"
@@ -137,3 +139,28 @@ def test_bookmarks_and_the_time_limit():
 
     with asyncio.Runner(loop_factory=VirtualEventLoop) as runner:
         assert runner.run(run()) == [("BOOKMARK", 150), ("BOOKMARK", 300), ("BOOKMARK", 400)]
+
+
+async def test_an_event_begins_as_informers_know_it(server, client):
+    """They leave the event of a write undecoded whose answer they have taken in: its head must say the revision."""
+    made = await client.create(config_map("a", {"tier": "web"}), "default")
+    response = await server.handle(Request("GET", CONFIG_MAPS, [("watch", "true")]))
+    head = EVENT_REVISION.match(await anext(response.chunks))
+    await response.chunks.aclose()
+    assert head is not None
+    assert head[1].decode() == made["metadata"]["resourceVersion"]
+
+
+async def test_what_the_cache_is_told_of_a_write_is_what_the_write_says(server, client):
+    """Labels and fields of what the server writes itself are not read out of its bytes again."""
+    metadata = {"name": "a", "labels": {"tier": "web"}, "finalizers": ["example.com/kept"]}
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata}
+    await client.create({**pod, "spec": {"containers": [{"name": "main", "image": "web"}]}}, "default")
+    await client.patch("Pod", "a", {"metadata": {"labels": {"tier": "db"}}}, "default")
+    await client.patch("Pod", "a", {"status": {"phase": "Running"}}, "default", subresource="status")
+    await client.delete("Pod", "a", "default")
+    kind = server.cache.kind(server.catalog.named("Pod"))
+    changes = [change.current for change in kind.history]
+    assert [change.fields["status.phase"] for change in changes] == ["Pending", "Pending", "Running", "Running"]
+    read = [selection_of(orjson.loads(entry.item), kind.fields) for entry in changes]
+    assert [(entry.labels, entry.fields) for entry in changes] == read

@@ -129,6 +129,10 @@ async def test_annotations(stage: Stage) -> None:
     await stage.pod_when("late", is_ready)
     assert 24 <= stage.clock.monotonic() - began <= 27
     assert await stage.logs("late") == "hello\n"
+    earlier = await stage.client.transport.request(
+        "GET", "/api/v1/namespaces/default/pods/late/log", query=(("previous", "true"),)
+    )
+    assert (earlier.status, b"previous terminated container" in earlier.body) == (400, True)
     for _ in range(2):
         await stage.pod_when("flaps", is_ready)
         await stage.pod_when("flaps", is_unready)

@@ -21,6 +21,9 @@ def light_application(log_of: LogOf, *, authenticated: bool) -> web.Application:
         text = log_of(found["namespace"], found["pod"], found["container"])
         if text is None:
             raise web.HTTPNotFound(text=f'pod "{found["pod"]}" does not exist')
+        if request.query.get("previous") == "true":  # nothing is kept of an earlier container
+            previous = f'previous terminated container "{found["container"]}" in pod "{found["pod"]}" not found'
+            raise web.HTTPBadRequest(text=previous)
         tail = request.query.get("tailLines", "")
         lines = text.splitlines(keepends=True)
         shown = lines[len(lines) - int(tail) :] if tail.isdigit() and int(tail) < len(lines) else lines

@@ -134,7 +134,14 @@ def _canonical(quantity: Quantity) -> str:
 
 def format_quantity(value: str | int | float | Quantity) -> str:
     """The canonical form, e.g. `1536Mi` for `1.5Gi`."""
+    if type(value) is str and len(value) <= REMEMBERED_CHARACTERS:
+        return _remembered_form(value)
     return str(value if isinstance(value, Quantity) else parse_quantity(value))
+
+
+@lru_cache(maxsize=QUANTITIES_REMEMBERED)
+def _remembered_form(text: str) -> str:
+    return str(_parse(text))
 
 
 def cpu_millicores(value: str | int | float) -> int:

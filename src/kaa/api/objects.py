@@ -39,7 +39,7 @@ def differ(a: Object, b: Object, aside: Container[str]) -> bool:
             other = b.get(key)
             if value is not other and value != other:
                 return True
-    return any(b[key] is not None for key in b if key not in a and key not in aside)
+    return any(b[key] is not None for key in b.keys() - a.keys() if key not in aside)
 
 
 def name_of(obj: Object) -> str:

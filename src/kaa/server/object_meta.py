@@ -23,9 +23,12 @@ STATUS_ON_CREATE = frozenset({"Node"})
 SERVER_SET = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation", "selfLink")
 """Metadata that only the server writes."""
 
-METADATA = ("metadata",)
-METADATA_AND_STATUS = ("metadata", "status")
+METADATA = frozenset({"metadata"})
+METADATA_AND_STATUS = frozenset({"metadata", "status"})
 """What is set aside when it is asked whether the rest of an object has changed."""
+
+BESIDE_THE_REST = frozenset({"apiVersion", "kind", "metadata", "status"})
+"""The fields of an object that an update of its status does not just leave as they were."""
 
 
 def metadata_of_body(obj: Object) -> Object:
@@ -94,10 +97,10 @@ def before_status_update(new: Object, old: Object, resource: Resource) -> None:
         for key in ("labels", "annotations"):
             keep(kept, metadata, key)
     new["metadata"] = kept
-    for field in [key for key in new if key not in ("apiVersion", "kind", "metadata", "status")]:
+    for field in new.keys() - BESIDE_THE_REST:
         del new[field]
     for field, value in old.items():
-        if field not in ("apiVersion", "kind", "metadata", "status"):
+        if field not in BESIDE_THE_REST:
             new[field] = value
 
 
@@ -138,7 +141,7 @@ def count_generation(new: Object, old: Object, resource: Resource, subresource: 
 
     That a pod has been bound to a node is no such change, though it is in its spec.
     """
-    if not resource.has_generation or subresource == "binding":
+    if not resource.has_generation or subresource in ("binding", "status"):
         return
     if differ(new, old, METADATA if resource.subresource("status") is None else METADATA_AND_STATUS):
         new["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1

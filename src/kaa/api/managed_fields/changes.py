@@ -65,8 +65,14 @@ def after_write(entries: list[Entry], writer: Writer, in_version: InVersion) -> 
     done = in_version(writer.api_version)
     if not done:
         return entries
-    own = next((entry for entry in entries if entry.key == writer.key), None)
-    left = without_taken([entry for entry in entries if entry is not own], in_version)
+    key = writer.key
+    own, others = None, []
+    for entry in entries:
+        if own is None and entry.key == key:
+            own = entry
+        else:
+            others.append(entry)
+    left = without_taken(others, in_version)
     taken = difference(done.changed, METADATA_ITSELF)
     before = difference(own.fields, done.removed) if own is not None else {}
     fields = union(before, taken)

@@ -31,7 +31,8 @@ NOTHING: Compared = (None, None)
 CHANGED: Compared = (MEMBER, None)
 
 KEY_ELEMENTS_KEPT = 1024
-"""Path elements of keyed items that are known at a time: most objects have the same conditions and containers."""
+KEPT_CHARACTERS = 64
+"""Path elements of items with a short key that are known at a time: most objects have the same few conditions."""
 
 
 class ShapeError(ValueError):
@@ -353,7 +354,7 @@ class KeyedList(ItemsByKey):
         if not found:
             named = " ".join(orjson.dumps(key).decode() for key in self.keys)
             raise ShapeError(f"associative list with keys has an element that omits all key fields [{named}]")
-        if len(found) == 1 and type(part := found.get(self.keys[0])) is str:
+        if len(found) == 1 and type(part := found.get(self.keys[0])) is str and len(part) <= KEPT_CHARACTERS:
             return _key_element(self.keys[0], part)
         return "k:" + orjson.dumps(found).decode()
 

@@ -42,7 +42,9 @@ def _metadata(obj: Object) -> Object:
 
 
 def _view_of_all(obj: Object) -> Object:
-    view = {key: value for key, value in obj.items() if key not in ("apiVersion", "kind")}
+    view = dict(obj)
+    view.pop("apiVersion", None)
+    view.pop("kind", None)
     view["metadata"] = _metadata(obj)
     return view
 

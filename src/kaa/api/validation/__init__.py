@@ -50,7 +50,7 @@ __all__ = [
     "workloads",
 ]
 
-ASIDE = ("metadata", "status")
+ASIDE = frozenset({"metadata", "status"})
 
 
 def validate(resource: Resource, new: Object, old: Object | None, subresource: str = "") -> list[FieldError]:

@@ -61,7 +61,7 @@ def check_namespace(resource: Resource, metadata: Object, errors: Errors) -> Non
     elif not namespace:
         errors.append(required("metadata.namespace"))
     else:
-        errors += [invalid("metadata.namespace", namespace, problem) for problem in dns_label(namespace)]
+        errors += [invalid("metadata.namespace", namespace, problem) for problem in _namespace_problems(namespace)]
 
 
 @lru_cache(maxsize=2048)
@@ -69,6 +69,11 @@ def _label_problems(key: str, value: str) -> tuple[tuple[str, str], ...]:
     """(bad value, what is wrong). The same few labels are on every object."""
     keys = [(key, problem) for problem in label_key_problems(key)]
     return (*keys, *((value, problem) for problem in label_value_problems(value)))
+
+
+@lru_cache(maxsize=1024)
+def _namespace_problems(namespace: str) -> tuple[str, ...]:
+    return tuple(dns_label(namespace))
 
 
 @lru_cache(maxsize=1024)

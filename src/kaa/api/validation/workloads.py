@@ -278,6 +278,8 @@ def validate_job(job: Object, old: Object | None) -> Errors:
 
 
 def validate_job_update(new: Object, old: Object, subresource: str) -> Errors:
+    if new["spec"] is old["spec"]:
+        return []  # of the status alone
     errors = immutable(new, old, "spec.selector", "spec.completionMode", "spec.podFailurePolicy")
     if new["spec"].get("completionMode") != "Indexed":
         errors += immutable(new, old, "spec.completions")

@@ -256,3 +256,27 @@ def test_a_manager_that_ends_in_the_midst_of_many_writes_leaves_no_coroutine() -
         runner.run(main())
         gc.collect()
     assert [str(warning.message) for warning in warned] == []
+
+
+def test_events_come_from_the_controller_that_tells() -> None:
+    """`kubectl describe` names it, and alerts are filtered by it: the names are upstream's."""
+
+    async def scenario(client: Client, transport: CountingTransport, clock: VirtualClock) -> None:
+        template = {"metadata": {"labels": {"app": "web"}}, "spec": {"containers": [{"name": "c", "image": "web"}]}}
+        spec = {"replicas": 1, "selector": {"matchLabels": {"app": "web"}}, "template": template}
+        metadata = {"name": "web", "namespace": "default"}
+        await client.create({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": spec})
+        await clock.sleep(5)
+        events = (await client.list("/v1/Event", "default")).items
+        found = {(event["involvedObject"]["kind"], event["source"]["component"]) for event in events}
+        assert found == {("Deployment", "deployment-controller"), ("ReplicaSet", "replicaset-controller")}
+        assert all(event["reportingComponent"] == event["source"]["component"] for event in events)
+
+    rows = {row.name: row for row in all_controllers(Options())}
+    names = {name: rows[name].component for name in ("replicationcontroller", "node-lifecycle", "disruption")}
+    assert names == {
+        "replicationcontroller": "replication-controller",
+        "node-lifecycle": "node-controller",
+        "disruption": "controllermanager",
+    }
+    play(scenario, rows["deployment"], rows["replicaset"])

@@ -47,6 +47,7 @@ class _Record:
     type: str
     reason: str
     message: str
+    component: str
     resource_version: str = field(compare=False)
 
 
@@ -90,8 +91,13 @@ class EventRecorder:
         self._last_stamp = 0
         self._dropped = 0  # since the queue was last empty
 
-    def record(self, obj: Object, type: str, reason: str, message: str, *, field_path: str = "") -> None:
-        """An event of `type` Normal or Warning about the object, or about the part of it at `field_path`."""
+    def record(
+        self, obj: Object, type: str, reason: str, message: str, *, field_path: str = "", component: str = ""
+    ) -> None:
+        """An event of `type` Normal or Warning about the object, or about the part of it at `field_path`.
+
+        `component` is the part that tells, where the recorder is one for several.
+        """
         regarding = {
             "kind": obj.get("kind", ""),
             "namespace": namespace_of(obj),
@@ -105,7 +111,8 @@ class EventRecorder:
         said = tuple((key, value) for key, value in regarding.items() if value)
         resource_version = obj["metadata"].get("resourceVersion", "")
         try:
-            self._queue.put_nowait(_Record(said, type, reason, message[:MAX_MESSAGE_CHARACTERS], resource_version))
+            told = message[:MAX_MESSAGE_CHARACTERS]
+            self._queue.put_nowait(_Record(said, type, reason, told, component or self._component, resource_version))
         except asyncio.QueueFull:
             self._dropped += 1
             if self._dropped == 1:
@@ -179,8 +186,8 @@ class EventRecorder:
             "type": record.type,
             "reason": record.reason,
             "message": record.message,
-            "source": self._source,
-            "reportingComponent": self._component,
+            "source": {**self._source, "component": record.component},
+            "reportingComponent": record.component,
             "reportingInstance": self._host,
             "firstTimestamp": moment,
             "lastTimestamp": moment,

@@ -213,6 +213,7 @@ def unbound_claims_of_pod(pod: Object, view: View) -> Iterator[Key]:
 
 CONTROLLER = Controller(
     name="persistentvolumeclaim-binder",
+    component="persistentvolume-controller",
     kind="PersistentVolumeClaim",
     watches=(
         Watch("PersistentVolume", claims_for_volume),

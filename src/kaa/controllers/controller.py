@@ -118,6 +118,8 @@ class Controller:
     when: When = any_change
     """Which changes of `kind` itself start anything."""
     gone: Gone | None = None
+    component: str = ""
+    """Who its events come from, as `kubectl describe` shows it; "": `<name>-controller`."""
     workers: int = 5
     resync_seconds: float = 0.0  # reconcile each object at least so often; 0: only on changes
 

@@ -218,6 +218,7 @@ def forget_disruption(pod: Object, view: View, now: datetime) -> Actions:
 
 DISRUPTION = Controller(
     name="disruption",
+    component="controllermanager",
     kind="PodDisruptionBudget",
     watches=(Watch("Pod", budgets_of), *(Watch(kind, budgets_in_namespace, when=size_changed) for kind in SIZED)),
     reconcile=reconcile,

@@ -63,6 +63,7 @@ def has_ephemeral_volume(pod: Object) -> bool:
 
 CONTROLLER = Controller(
     name="ephemeral-volume",
+    component="ephemeral_volume",
     kind="Pod",
     when=either(has_ephemeral_volume),
     watches=(Watch("PersistentVolumeClaim", pods_with_claim, when=deletion),),

@@ -46,6 +46,7 @@ FindKind = Callable[[str, str], Resource | None]
 class Effects(Protocol):
     """What one reconcile has done so far, beyond the server's answers."""
 
+    component: str  # who its events come from
     versions: dict[str, str]  # by uid: the resourceVersion that this reconcile's own last write gave an object
 
     def deleted(self, obj: Object) -> None: ...
@@ -64,9 +65,9 @@ class Executor:
         """Raises APIError for a refusal that the action does not tolerate, TransportError for no answer at all."""
         match action:
             case Create(obj, announcement, tolerate):
-                return await self._tolerant(tolerate, self._create(obj, announcement))
+                return await self._tolerant(tolerate, self._create(obj, announcement, effects))
             case CreateAll(objects, announcement):
-                return await self._create_all(objects, announcement)
+                return await self._create_all(objects, announcement, effects)
             case Update(obj, announcement):
                 await self._update(obj, announcement, effects)
             case UpdateStatus(obj, status):
@@ -87,7 +88,7 @@ class Executor:
             case ReadScale():
                 return await self._tolerant(EVERY, self._read_scale(action))
             case RecordEvent(obj, type_, reason, message):
-                self._recorder.record(obj, type_, reason, message)
+                self._tell(effects, obj, type_, reason, message)
             case RequeueAfter(seconds):
                 effects.requeue_after(seconds)
             case _:
@@ -103,12 +104,12 @@ class Executor:
             return error
         return None
 
-    async def _create(self, obj: Object, announcement: Announcement | None) -> None:
-        self._observe(await self._announced(announcement, obj, self._client.create(obj)))
+    async def _create(self, obj: Object, announcement: Announcement | None, effects: Effects) -> None:
+        self._observe(await self._announced(announcement, obj, self._client.create(obj), effects))
 
     async def _update(self, obj: Object, announcement: Announcement | None, effects: Effects) -> None:
         request = self._client.update(newest(obj, effects))
-        self._written(await self._announced(announcement, obj, request), effects)
+        self._written(await self._announced(announcement, obj, request, effects), effects)
 
     async def _patch(self, action: Patch, effects: Effects) -> None:
         patch = action.patch
@@ -128,9 +129,11 @@ class Executor:
         else:
             self._observe(answer)
 
-    async def _create_all(self, objects: tuple[Object, ...], announcement: Announcement | None) -> APIError | None:
+    async def _create_all(
+        self, objects: tuple[Object, ...], announcement: Announcement | None, effects: Effects
+    ) -> APIError | None:
         async def write(obj: Object) -> APIError | None:
-            return await self._tolerant(EVERY, self._create(obj, announcement))
+            return await self._tolerant(EVERY, self._create(obj, announcement, effects))
 
         return await _in_batches(objects, slow_start(len(objects)), write)
 
@@ -154,7 +157,7 @@ class Executor:
             uid=uid_of(obj),
         )
         try:
-            await self._announced(action.announcement, obj, request)
+            await self._announced(action.announcement, obj, request, effects)
         except APIError as error:
             # Conflict does not tell that another object has the name by now: the write may just have been overtaken.
             if error.reason != "NotFound":
@@ -196,19 +199,24 @@ class Executor:
             if error.reason != "NotFound":
                 raise
 
-    async def _announced(self, announcement: Announcement | None, obj: Object, write: Awaitable[Object]) -> Object:
+    async def _announced(
+        self, announcement: Announcement | None, obj: Object, write: Awaitable[Object], effects: Effects
+    ) -> Object:
         try:
             answer = await write
         except APIError as error:
             if announcement is not None and announcement.failed_reason and not is_namespace_going(error):
                 message = announcement.failed.format(name=name_of(obj), error=error.message)
-                self._recorder.record(announcement.regarding, "Warning", announcement.failed_reason, message)
+                self._tell(effects, announcement.regarding, "Warning", announcement.failed_reason, message)
             raise
         if announcement is not None and announcement.done_reason:
             name = name_of(answer) if answer.get("kind") == obj.get("kind") else name_of(obj)
             message = announcement.done.format(name=name)
-            self._recorder.record(announcement.regarding, "Normal", announcement.done_reason, message)
+            self._tell(effects, announcement.regarding, "Normal", announcement.done_reason, message)
         return answer
+
+    def _tell(self, effects: Effects, obj: Object, type_: str, reason: str, message: str) -> None:
+        self._recorder.record(obj, type_, reason, message, component=effects.component)
 
     def _written(self, answer: Object, effects: Effects) -> None:
         effects.versions[uid_of(answer)] = answer["metadata"]["resourceVersion"]

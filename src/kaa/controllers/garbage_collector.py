@@ -39,6 +39,7 @@ from kaa.lib.workqueue import WorkQueue
 
 log = logging.getLogger(__name__)
 
+COMPONENT = "garbage-collector-controller"
 WORKERS = 20
 RETRY = Backoff(initial_seconds=0.005, limit_seconds=1000.0)
 
@@ -141,7 +142,7 @@ class GarbageCollector:
     def _tell_of_foreign_owner(self, owner: Owner, dependent: Node) -> None:
         reference = f"{owner.api_version}/{owner.kind}, namespace: {dependent.namespace}, name: {owner.name}"
         message = f'ownerRef [{reference}, uid: {owner.uid}] does not exist in namespace "{dependent.namespace}"'
-        self._recorder.record(object_of(dependent), "Warning", "OwnerRefInvalidNamespace", message)
+        self._recorder.record(object_of(dependent), "Warning", "OwnerRefInvalidNamespace", message, component=COMPONENT)
 
     def _resource_of(self, owner: Owner) -> Resource:
         """Raises NotFound for a kind that the server does not have (now): then nothing is known of the owner."""

@@ -38,6 +38,8 @@ from kaa.lib.workqueue import WorkQueue
 
 log = logging.getLogger(__name__)
 
+COMPONENT = "horizontal-pod-autoscaler"
+
 WORKERS = 5
 PERIOD_SECONDS = 15.0
 """Between two looks at an autoscaler, as upstream's."""
@@ -227,6 +229,9 @@ class Autoscaling:
         self._selectors: dict[Key, Selector] = {}  # of each one's target, as last looked at
         self._autoscalers.subscribe(self._changed)
 
+    def _tell(self, autoscaler: Object, type_: str, reason: str, message: str) -> None:
+        self._recorder.record(autoscaler, type_, reason, message, component=COMPONENT)
+
     def _changed(self, change: Change) -> None:
         if change.new is None and change.old is not None:
             self._histories.pop(uid_of(change.old), None)
@@ -270,7 +275,7 @@ class Autoscaling:
         except Failed as failure:
             with_condition(conditions, failure.kind, "False", failure.reason, failure.message, now)
             if failure.event is not None:
-                self._recorder.record(autoscaler, "Warning", *failure.event)
+                self._tell(autoscaler, "Warning", *failure.event)
         status["conditions"] = conditions
         if status != autoscaler.get("status", {}):
             self._autoscalers.observe(await self._client.update_status({**autoscaler, "status": status}))
@@ -326,7 +331,7 @@ class Autoscaling:
         selector_text = (scale.get("status") or {}).get("selector", "")
         if not selector_text:
             message, why = "the HPA target's scale is missing a selector", "selector is required"
-            self._recorder.record(autoscaler, "Warning", "SelectorRequired", why)
+            self._tell(autoscaler, "Warning", "SelectorRequired", why)
             raise Failed("ScalingActive", "InvalidSelector", message, (UNCOMPUTED, why))
         selector = parse_label_selector(selector_text)
         namespace = namespace_of(autoscaler)
@@ -335,7 +340,7 @@ class Autoscaling:
         if others := self._others_of(autoscaler, target):
             which = " ".join(f"{{{name} {namespace}}}" for namespace, name in sorted((key_of(autoscaler), *others)))
             message = f"pods by selector {selector_text} are controlled by multiple HPAs: [{which}]"
-            self._recorder.record(autoscaler, "Warning", "AmbiguousSelector", message)
+            self._tell(autoscaler, "Warning", "AmbiguousSelector", message)
             raise Failed("ScalingActive", "AmbiguousSelector", message, (UNCOMPUTED, message))
         answers, failures = [], []
         for spec in autoscaler["spec"].get("metrics") or ():
@@ -343,7 +348,7 @@ class Autoscaling:
                 answers.append(await ask(self._source, spec, target, autoscaler, now))
             except Unmeasured as failure:
                 failures.append(failure)
-                self._recorder.record(autoscaler, "Warning", failure.reason, failure.message)
+                self._tell(autoscaler, "Warning", failure.reason, failure.message)
         best = max(answers, key=lambda answer: answer.replicas, default=None)
         if failures and (best is None or best.replicas < current):
             first, invalid = failures[0], f"{len(failures)} invalid out of {len(failures) + len(answers)}"
@@ -372,7 +377,7 @@ class Autoscaling:
             message = f"the HPA controller was unable to update the target scale: {error.message}"
             event = "FailedRescale", f"New size: {wanted}; reason: {why}; error: {error.message}"
             raise Failed("AbleToScale", "FailedUpdateScale", message, event) from None
-        self._recorder.record(autoscaler, "Normal", "SuccessfulRescale", f"New size: {wanted}; reason: {why}")
+        self._tell(autoscaler, "Normal", "SuccessfulRescale", f"New size: {wanted}; reason: {why}")
 
 
 WITHIN = ("DesiredWithinRange", "the desired count is within the acceptable range")

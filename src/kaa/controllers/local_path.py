@@ -73,6 +73,7 @@ def controller(directory_of: DirectoryOf, *, has_directories: bool = True) -> Co
 
     return Controller(
         name="local-path-provisioner",
+        component="local-path-provisioner",
         kind="PersistentVolumeClaim",
         reads=("PersistentVolume", "StorageClass", "Node"),
         reconcile=reconcile,

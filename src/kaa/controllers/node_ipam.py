@@ -38,7 +38,9 @@ def controller(cluster_cidr: str, mask_bits: int = MASK_BITS) -> Controller:
         yield from ()
 
     indexes = (Index("Node", POD_CIDR, pod_cidr_of),)
-    return Controller(name="node-ipam", kind="Node", reconcile=reconcile, gone=gone, indexes=indexes)
+    return Controller(
+        name="node-ipam", kind="Node", reconcile=reconcile, gone=gone, indexes=indexes, component="cidrAllocator"
+    )
 
 
 def pod_cidr_of(node: Object) -> Iterator[str]:

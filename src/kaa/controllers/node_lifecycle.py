@@ -78,6 +78,7 @@ def controller(grace_seconds: float = GRACE_SECONDS) -> Controller:
 
     return Controller(
         name="node-lifecycle",
+        component="node-controller",
         kind="Node",
         watches=(Watch("Lease", node_of_lease),),
         indexes=(pods_by_node(),),

@@ -182,10 +182,18 @@ def next_availability(rs: Object, pods: list[Object], now: datetime) -> float | 
     return min((delay for delay in delays if delay), default=None)
 
 
-def row(name: str, kind: str) -> Controller:
+def row(name: str, kind: str, component: str) -> Controller:
     return Controller(
-        name=name, kind=kind, watches=(owned("Pod", by=kind),), indexes=(orphans("Pod"),), reconcile=reconcile
+        name=name,
+        component=component,
+        kind=kind,
+        watches=(owned("Pod", by=kind),),
+        indexes=(orphans("Pod"),),
+        reconcile=reconcile,
     )
 
 
-CONTROLLERS = (row("replicaset", "ReplicaSet"), row("replicationcontroller", "ReplicationController"))
+CONTROLLERS = (
+    row("replicaset", "ReplicaSet", "replicaset-controller"),
+    row("replicationcontroller", "ReplicationController", "replication-controller"),
+)

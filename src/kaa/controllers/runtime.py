@@ -49,8 +49,9 @@ COMPONENT = "kube-controller-manager"
 
 @dataclass(slots=True)
 class KeyEffects:
-    """What the reconcile of one key has set going beyond its writes."""
+    """What the reconcile of one key has set going beyond its writes, and who its events come from."""
 
+    component: str = COMPONENT
     deletions: list[Object] = field(default_factory=list)
     versions: dict[str, str] = field(default_factory=dict)
     requeue_seconds: float | None = None
@@ -93,6 +94,7 @@ class Loop:
     def __init__(self, controller: Controller, informers: Informers, executor: Executor, clock: Clock) -> None:
         self.controller = controller
         self.queue: WorkQueue[Key] = WorkQueue(clock)
+        self._component = controller.component or f"{controller.name}-controller"
         self._informers = informers
         self._executor = executor
         self._clock = clock
@@ -148,7 +150,7 @@ class Loop:
         if key in self._rests_until and (rest_seconds := self._rests_until[key] - self._clock.monotonic()) > 0:
             self.queue.add_after(key, rest_seconds)
             return
-        effects, reading = KeyEffects(), Reading(self._informers.view)
+        effects, reading = KeyEffects(self._component), Reading(self._informers.view)
         try:
             refusal = await self._carry_out(self._actions(key, reading), effects)
         except TransportError as error:

@@ -107,6 +107,7 @@ def volumes_by_claim() -> Index:
 
 CONTROLLER = Controller(
     name="persistentvolume-binder",
+    component="persistentvolume-controller",
     kind="PersistentVolume",
     watches=(Watch("PersistentVolumeClaim", volumes_of_claim),),
     indexes=(volumes_by_claim(),),

@@ -50,7 +50,9 @@ def test_what_describe_says_when_nothing_is_measured() -> None:
     with Cluster(nodes=1, clock="virtual", seed=7, controllers=Options(metrics=table)) as c:
 
         def said() -> dict[str, str]:
+            """By the reason; all from the part of the manager that upstream's would come from."""
             mine = [event for event in c.list("event") if event["involvedObject"]["kind"] == "HorizontalPodAutoscaler"]
+            assert {event["source"]["component"] for event in mine} <= {"horizontal-pod-autoscaler"}
             return {event["reason"]: event["message"] for event in mine}
 
         c.apply(deployment(replicas=2))

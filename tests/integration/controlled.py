@@ -12,19 +12,24 @@ from typing import Any
 
 import pytest
 from tests.integration import upstream
+from tests.integration.exercised import MakeProgram, name_of_program, noting_program, noting_row
 
 from kaa.api.errors import APIError
+from kaa.api.resource import Resource
 from kaa.client.rest import Client
-from kaa.controllers import Options
-from kaa.controllers.runtime import run_controller_manager
+from kaa.controllers import Options, all_controllers, all_programs
+from kaa.controllers.runtime import ControllerManager
 from kaa.lib.clock import Clock, VirtualClock, VirtualEventLoop, WallClock, rfc3339, rfc3339_micro
 from kaa.scheduler.loop import run_scheduler
 from kaa.server.admission import AdmissionChain
 from kaa.server.admission.namespace_lifecycle import NAMESPACE_LIFECYCLE
 from kaa.server.admission.plugin import Context
 from kaa.server.app import APIServer
+from kaa.server.bodies import decode_object
 from kaa.server.chain import Chain, Core, trust_everybody
 from kaa.server.inprocess import InProcessTransport
+from kaa.server.negotiation import plain_encoding, respond
+from kaa.server.request import Attributes, Request, Response
 from kaa.store.memory import MemoryStore
 
 CA = "-----BEGIN CERTIFICATE-----\nexample\n-----END CERTIFICATE-----\n"
@@ -136,11 +141,21 @@ class Cluster:
         await self.client.update_status({**pod, "status": status})
 
 
-def trust_in_living_namespaces(core: Core) -> Chain:
-    """No security, but nothing new in a namespace that ends: its deletion relies on it."""
+def trust_in_living_namespaces(core: Core, *, may: Callable[[str], bool] = lambda user: True) -> Chain:
+    """No security, but nothing new in a namespace that ends: its deletion relies on it.
+
+    Whoever asks whether a user may do something is told what `may` says of him.
+    """
+
+    async def review(request: Request, attributes: Attributes, resource: Resource) -> Response:
+        asked = decode_object(request, resource, [])
+        status = {"allowed": may(asked["spec"].get("user", ""))}
+        return respond({**asked, "status": status}, 201, plain_encoding(request))
+
     chain = trust_everybody(core)
     context = Context(core.reader, chain.authorizer, core.clock)
-    return replace(chain, admission=AdmissionChain(context, [NAMESPACE_LIFECYCLE]))
+    admission = AdmissionChain(context, [NAMESPACE_LIFECYCLE])
+    return replace(chain, admission=admission, virtual={"SubjectAccessReview": review})
 
 
 @asynccontextmanager
@@ -170,14 +185,19 @@ async def running_server() -> AsyncIterator[tuple[Client, Clock]]:
 
 
 @asynccontextmanager
-async def running(*, kubelet: bool = True, grace: float = 40.0, **more: Any) -> AsyncIterator[Cluster]:
-    """`more` are options of the controllers."""
+async def running(
+    *, kubelet: bool = True, grace: float = 40.0, instead: tuple[MakeProgram, ...] = (), **more: Any
+) -> AsyncIterator[Cluster]:
+    """`more` are options of the controllers; `instead`, programs in place of those of the same class."""
     async with running_server() if upstream.KUBECONFIG else own_server() as (client, clock):
         cluster = Cluster(client, clock)
         if upstream.KUBECONFIG:
             grace = REAL_GRACE_SECONDS
         options = Options(root_ca_pem=CA, cluster_cidr="10.244.0.0/16", node_grace_seconds=grace, **more)
-        work = [run_controller_manager(client, clock, options=options), run_scheduler(client, clock)]
+        programs = {name_of_program(make): make for make in (*all_programs(options), *instead)}
+        rows = map(noting_row, all_controllers(options))
+        manager = ControllerManager(client, clock, rows, map(noting_program, programs.values()))
+        work = [manager.run(), run_scheduler(client, clock)]
         if kubelet:
             work.append(cluster.play_kubelet())
         tasks = [asyncio.ensure_future(coroutine) for coroutine in work]
@@ -223,4 +243,5 @@ def only_virtual(test: Test) -> Callable[[], None]:
         in_virtual_time()
 
     run.__name__, run.__doc__ = test.__name__, test.__doc__
+    run.__dict__["only_virtual"] = True
     return run

@@ -9,24 +9,20 @@ import json
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 from random import Random
 from typing import Any
 
 from tests.integration.controlled import trust_in_living_namespaces
 
 from kaa.api.objects import Object
-from kaa.api.resource import Resource
 from kaa.client.rest import Client
 from kaa.controllers.program import Context, Program
 from kaa.controllers.runtime import ControllerManager
 from kaa.lib.clock import VirtualClock, VirtualEventLoop
 from kaa.server.app import APIServer
-from kaa.server.bodies import decode_object
-from kaa.server.chain import Chain, Core
 from kaa.server.inprocess import Handle, InProcessTransport
-from kaa.server.negotiation import plain_encoding, respond
-from kaa.server.request import Attributes, Request, Response
 from kaa.store.memory import MemoryStore
 
 Step = Callable[[Client], Awaitable[Any]]
@@ -158,7 +154,7 @@ async def at_work(
 async def served() -> AsyncIterator[tuple[Handle, VirtualClock]]:
     clock = VirtualClock(seed=5)
     store = MemoryStore(clock)
-    server = APIServer(store, clock, secure=answering_reviews)
+    server = APIServer(store, clock, secure=partial(trust_in_living_namespaces, may=lambda user: user == TRUSTED))
     await server.start()
     for name in NAMESPACES:
         await server.writer.create("Namespace", {"metadata": {"name": name}})
@@ -167,16 +163,6 @@ async def served() -> AsyncIterator[tuple[Handle, VirtualClock]]:
     finally:
         await server.stop()
         await store.close()
-
-
-def answering_reviews(core: Core) -> Chain:
-    """No security, but whoever is asked whether somebody may something says so of TRUSTED alone."""
-
-    async def review(request: Request, attributes: Attributes, resource: Resource) -> Response:
-        asked = decode_object(request, resource, [])
-        return respond({**asked, "status": {"allowed": asked["spec"]["user"] == TRUSTED}}, 201, plain_encoding(request))
-
-    return replace(trust_in_living_namespaces(core), virtual={"SubjectAccessReview": review})
 
 
 async def everything(client: Client, case: Case) -> list[str]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from tests.integration.controlled import CA, Cluster, only_virtual, running, virtual
+from tests.integration.exercised import exercises
 
 from kaa.api.objects import condition
 
@@ -77,6 +78,7 @@ async def test_scaling_makes_and_removes_pods() -> None:
         await cluster.until(replaced, "the pod is replaced")
 
 
+@exercises("deployment", "replicaset")
 @virtual
 async def test_a_rolling_update_stays_within_its_bounds() -> None:
     """At no time more than replicas + maxSurge pods, nor fewer than replicas - maxUnavailable available ones."""
@@ -235,6 +237,7 @@ async def test_orphaned_pods_stay_and_are_adopted() -> None:
         assert {pod["metadata"]["name"] for pod in await cluster.pods()} == names
 
 
+@exercises("NamespaceDeletion", "root-ca-publisher", "service-account")
 @virtual
 async def test_a_namespace_is_emptied_before_it_goes() -> None:
     """Its ServiceAccount, CA bundle and workloads too; what still holds it up is told in its conditions."""
@@ -301,6 +304,7 @@ async def test_pods_leave_a_namespace_first() -> None:
         await cluster.until(gone, "the namespace is gone")
 
 
+@exercises("endpoints", "endpointslice")
 @virtual
 async def test_a_service_gets_endpoints() -> None:
     """By a port's name; a pod that is no longer ready leaves the ready addresses; a deleted Service takes all along."""
@@ -383,6 +387,7 @@ async def test_a_silent_node_loses_its_pods() -> None:
         assert cluster.clock.monotonic() - silent >= 330
 
 
+@exercises("pod-garbage-collector")
 @virtual
 async def test_pods_of_a_deleted_node_go() -> None:
     """Nobody else can end them: the node's kubelet is gone with it. The node's address range is free again."""
@@ -442,6 +447,7 @@ async def test_pods_are_spread_over_nodes() -> None:
         assert {on.count(f"node-{number}") for number in range(4)} == {3}
 
 
+@exercises("GarbageCollector")
 @virtual
 async def test_an_object_whose_owner_is_absent_goes() -> None:
     """Never was, has another uid now, or is in another namespace: absent. One existing owner is enough to stay."""

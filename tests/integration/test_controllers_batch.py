@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 from tests.integration.controlled import EXIT_CODE, Cluster, only_virtual, running, virtual
+from tests.integration.exercised import exercises
 
 from kaa.api.objects import condition
 
@@ -33,6 +34,7 @@ async def tracked(cluster: Cluster) -> list[str]:
     return [p["metadata"]["name"] for p in (await cluster.client.list("Pod")).items if p["metadata"].get("finalizers")]
 
 
+@exercises("job")
 @virtual
 async def test_a_job_runs_to_its_completions() -> None:
     """Every success is counted once, no pod keeps the finalizer, and there are never more pods than wanted."""
@@ -157,6 +159,7 @@ async def test_a_cron_job_writes_its_status_once_when_it_starts_a_job() -> None:
         assert [ref["uid"] for ref in written["active"]] == [made["metadata"]["uid"]]
 
 
+@exercises("ttl-after-finished")
 @virtual
 async def test_a_finished_job_goes_after_its_time() -> None:
     """With its pods: it is deleted in the foreground."""

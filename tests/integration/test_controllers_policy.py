@@ -1,7 +1,7 @@
 """Quotas, budgets, roles and other rules of a cluster, against the real server, in one process and in virtual time."""
 
 import asyncio
-from base64 import b64decode, b64encode
+from base64 import b64decode
 from datetime import timedelta
 from pathlib import Path
 from random import Random
@@ -9,19 +9,21 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.x509.oid import ExtendedKeyUsageOID
+from tests.integration import upstream
 from tests.integration.controlled import only_virtual, running, virtual
+from tests.integration.exercised import exercises
+from tests.integration.signing_requests import signing_request
 
 from kaa.api.errors import APIError
 from kaa.api.objects import condition
 from kaa.cluster.certificates import make_authority
 from kaa.controllers.certificate_authority import FileAuthority
 from kaa.controllers.runtime import run_controller_manager
-from kaa.lib.clock import VirtualClock
+from kaa.lib.clock import Clock, VirtualClock, WallClock
 
 
+@exercises("ResourceQuotaUsage")
 @virtual
 async def test_a_quota_says_what_is_used() -> None:
     """Pods by what they ask for, others by number, custom kinds too; and less again when they go."""
@@ -101,6 +103,7 @@ async def test_a_budget_asks_a_custom_kind_for_its_size() -> None:
         await cluster.until(counted, "the scale is known")
 
 
+@exercises("disruption")
 @virtual
 async def test_a_budget_follows_its_pods() -> None:
     """What an eviction will be allowed is known as soon as the pods are ready."""
@@ -123,6 +126,7 @@ async def test_a_budget_follows_its_pods() -> None:
         assert condition(status["conditions"], "DisruptionAllowed")["status"] == "True"
 
 
+@exercises("service-cidr")
 @virtual
 async def test_a_service_range_is_ready_and_goes() -> None:
     """A range that nobody has an address of is free to go, once the allocators have heard of it."""
@@ -145,6 +149,7 @@ async def test_a_service_range_is_ready_and_goes() -> None:
         await cluster.until(gone, "gone", 30)
 
 
+@exercises("validatingadmissionpolicy-status")
 @virtual
 async def test_an_admission_policy_is_looked_at() -> None:
     """Its status follows its generation."""
@@ -166,6 +171,7 @@ async def test_an_admission_policy_is_looked_at() -> None:
         await cluster.until(observed, "observed")
 
 
+@exercises("clusterrole-aggregation")
 @virtual
 async def test_a_role_is_aggregated() -> None:
     """A new role's rules show in the one that selects it."""
@@ -214,33 +220,25 @@ async def test_of_two_managers_one_works() -> None:
         await asyncio.wait(managers.values())
 
 
-@only_virtual
+@exercises("CertificateApproval", "csrsigning")
+@virtual
 async def test_a_kubelet_gets_its_certificate() -> None:
-    """Once approved, signed by the cluster's authority, and good for a client of that name."""
+    """Approved as its own, signed by the cluster's authority, and good for a client of that name."""
     with TemporaryDirectory() as directory:
-        clock = VirtualClock(seed=1)
+        clock: Clock = WallClock() if upstream.KUBECONFIG else VirtualClock(seed=1)
         pki = Path(directory)
         authority = make_authority("kubernetes", clock.now(), Random(1))
         (pki / "ca.crt").write_bytes(authority.certificate)
         (pki / "ca.key").write_bytes(authority.key)
         async with running(authority=FileAuthority(pki / "ca.crt", pki / "ca.key", clock)) as cluster:
-            key = ec.generate_private_key(ec.SECP256R1())
-            subject = [
-                x509.NameAttribute(NameOID.ORGANIZATION_NAME, "system:nodes"),
-                x509.NameAttribute(NameOID.COMMON_NAME, "system:node:n1"),
-            ]
-            builder = x509.CertificateSigningRequestBuilder().subject_name(x509.Name(subject))
-            pem = builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
             spec = {
                 "signerName": "kubernetes.io/kube-apiserver-client-kubelet",
-                "request": b64encode(pem).decode(),
+                "request": signing_request("system:node:n1"),
                 "usages": ["digital signature", "client auth"],
                 "expirationSeconds": 3600,
             }
             csr = {"apiVersion": "certificates.k8s.io/v1", "kind": "CertificateSigningRequest"}
-            made = await cluster.client.create({**csr, "metadata": {"name": "n1"}, "spec": spec})
-            approval = {"type": "Approved", "status": "True", "reason": "ByHand", "message": "why not"}
-            await cluster.client.update({**made, "status": {"conditions": [approval]}}, "approval")
+            await cluster.client.create({**csr, "metadata": {"name": "n1"}, "spec": spec})
 
             async def signed() -> Any:
                 found = await cluster.client.get("CertificateSigningRequest", "n1")
@@ -254,6 +252,7 @@ async def test_a_kubelet_gets_its_certificate() -> None:
             assert list(usage) == [ExtendedKeyUsageOID.CLIENT_AUTH]
 
 
+@exercises("service-account-token")
 @virtual
 async def test_a_secret_gets_a_lasting_token() -> None:
     """As long as its account is there: a new account of that name is another one."""

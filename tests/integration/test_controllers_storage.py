@@ -3,6 +3,7 @@
 from typing import Any
 
 from tests.integration.controlled import Cluster, running, virtual
+from tests.integration.exercised import exercises
 
 from kaa.api.volume_binding import LOCAL_PATH
 from kaa.cluster.addons import STORAGE_CLASS
@@ -40,6 +41,12 @@ async def phase(cluster: Cluster, kind: str, name: str) -> str:
     return str(obj["status"]["phase"])
 
 
+@exercises(
+    "persistentvolume-binder",
+    "persistentvolumeclaim-binder",
+    "persistentvolume-protection",
+    "persistentvolumeclaim-protection",
+)
 @virtual
 async def test_a_claim_gets_a_volume_and_gives_it_back() -> None:
     """A retained volume is Released, not free: there is still somebody's data on it."""
@@ -90,6 +97,7 @@ async def test_a_volume_is_bound_to_one_of_many_claims() -> None:
         assert sorted(bound) == sorted(f"v-{index}" for index in range(10))
 
 
+@exercises("LocalDirectories", "local-path-provisioner", "local-path-reclaimer")
 @virtual
 async def test_the_default_class_provisions_late_and_reclaims() -> None:
     """From a claim without a class to a directory on the chosen node, and back to nothing."""
@@ -124,6 +132,7 @@ async def test_the_default_class_provisions_late_and_reclaims() -> None:
         assert not directories.there
 
 
+@exercises("ephemeral-volume")
 @virtual
 async def test_an_ephemeral_volume_comes_and_goes_with_its_pod() -> None:
     """Its claim is owned by the pod, and collected with it."""

@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 from tests.integration.controlled import Cluster, only_virtual, running, virtual
+from tests.integration.exercised import exercises
 
 from kaa.api.objects import condition
 from kaa.api.selectors import Selector
@@ -39,6 +40,7 @@ async def served(cluster: Cluster, nodes: int) -> bool:
     )
 
 
+@exercises("daemonset", "node-ipam")
 @virtual
 async def test_a_daemon_set_follows_the_nodes() -> None:
     """A pod on every node, also on one that comes later, bound by the scheduler; a new template reaches all."""
@@ -67,6 +69,7 @@ async def stateful(cluster: Cluster, replicas: int) -> bool:
     )
 
 
+@exercises("statefulset")
 @virtual
 async def test_a_stateful_set_goes_in_order() -> None:
     """Up one by one, replaced from the highest down, and the claims stay when pods go."""
@@ -103,6 +106,7 @@ async def test_a_stateful_set_goes_in_order() -> None:
         assert kept["metadata"]["name"] == "data-kept-0"
 
 
+@exercises("replicationcontroller")
 @virtual
 async def test_a_replication_controller_keeps_its_pods() -> None:
     """The oldest kind of all, with its plain selector."""
@@ -181,6 +185,7 @@ async def test_an_autoscaler_follows_the_load() -> None:
         beat.cancel()
 
 
+@exercises("Autoscaling")
 @virtual
 async def test_two_autoscalers_of_the_same_pods_do_nothing() -> None:
     """They would scale against each other for ever."""

@@ -6,21 +6,17 @@ program comes to see them, does not change what comes of it; nor does its death 
 
 import inspect
 import pkgutil
-from base64 import b64encode
-from collections.abc import Callable
 from contextlib import suppress
-from functools import cache, partial
+from functools import partial
 from importlib import import_module
 from typing import Any, get_type_hints
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.integration.exercised import name_of_program
 from tests.integration.program_world import TRUSTED, Case, Circumstances, Step, Story, play
+from tests.integration.signing_requests import signing_request
 from tests.integration.test_controllers_storage import Directories
 from tests.scenarios.test_controllers import OPTIONS
 
@@ -204,17 +200,6 @@ def volumes(draw: Any) -> Story:
     return [creations, [delete("PersistentVolume", name) for name in sorted(gone)]]
 
 
-@cache
-def signing_request(name: str, organization: str) -> str:
-    subject = [
-        x509.NameAttribute(NameOID.ORGANIZATION_NAME, organization),
-        x509.NameAttribute(NameOID.COMMON_NAME, name),
-    ]
-    builder = x509.CertificateSigningRequestBuilder().subject_name(x509.Name(subject))
-    key = ec.generate_private_key(ec.SECP256R1())
-    return b64encode(builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)).decode()
-
-
 @st.composite
 def requests(draw: Any) -> Story:
     """Requests for certificates by whom one trusts and others, for what is approved at once and for what is not."""
@@ -302,11 +287,6 @@ CASES: dict[str, tuple[Case, st.SearchStrategy[Story]]] = {
     "ResourceQuotaUsage": (Case(ResourceQuotaUsage, ("ResourceQuota",)), budgets()),
     "TerminatedPods": (Case(partial(TerminatedPods, threshold=2), ("Pod",), essence=without_name), ended_pods()),
 }
-
-
-def name_of_program(program: Callable[[Context], Any]) -> str:
-    made_of = program.func if isinstance(program, partial) else program
-    return str(made_of.__name__)
 
 
 def test_every_program_is_tried_and_listed() -> None:

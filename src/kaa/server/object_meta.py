@@ -97,7 +97,7 @@ def before_status_update(new: Object, old: Object, resource: Resource) -> None:
         for key in ("labels", "annotations"):
             keep(kept, metadata, key)
     new["metadata"] = kept
-    for field in new.keys() - BESIDE_THE_REST:
+    for field in [field for field in new if field not in BESIDE_THE_REST]:
         del new[field]
     for field, value in old.items():
         if field not in BESIDE_THE_REST:

@@ -223,6 +223,11 @@ def without_news(deployment: Object) -> Object:
     return _status_changed(deployment, conditions=sorted(told, key=lambda c: str(c["type"])))
 
 
+def without_size(replica_set: Object) -> Object:
+    """How a new size is shared among several sets hangs on how far the sharing had come when it was begun anew."""
+    return {**replica_set, "spec": {k: v for k, v in replica_set["spec"].items() if k != "replicas"}}
+
+
 def without_late_failures(job: Object) -> Object:
     """The pods of a job that has succeeded are ended: counted as failed if they are seen to end."""
     is_over = condition(job.get("status", {}).get("conditions"), "SuccessCriteriaMet")
@@ -236,6 +241,7 @@ def _status_changed(obj: Object, **fields: Any) -> Object:
 NOT_COMPARED: dict[tuple[str, str], Callable[[Object], Object]] = {
     ("node-ipam", "Node"): without_range,
     ("deployment", "Deployment"): without_news,
+    ("deployment", "ReplicaSet"): without_size,
     ("job", "Job"): without_late_failures,
     ("replicaset", "Pod"): without_name,
     ("replicationcontroller", "Pod"): without_name,

@@ -1,8 +1,10 @@
 """Events: what a component tells people about an object. `kubectl describe` shows them.
 
 Recording never waits and never fails its caller: events queue here, and are written one by one. The same event again
-is counted on the one that exists. An object that causes very many is rate-limited, so that a component which fails in
-a loop does not fill the store.
+is counted on the one that exists. Events that differ in their message alone are told one by one only as long as
+they are fewer than SIMILAR; the others are counted on one that stands for them all, with the latest message. An object
+that causes very many is rate-limited, so that a component which fails in a loop does not fill the store. The numbers
+are client-go's.
 """
 
 import asyncio
@@ -28,6 +30,10 @@ MAX_REMEMBERED = 4096
 REPEAT_SECONDS = 600.0
 """The same event counts as a repeat within this time of the one before."""
 
+SIMILAR = 10
+COMBINED = "(combined from similar events): "
+"""From this message on, events of a kind that follow each other within REPEAT_SECONDS are one, which says so."""
+
 BURST = 25
 REFILL_SECONDS = 300.0
 """Events that one object may cause at once, and how long until it may cause one more."""
@@ -46,8 +52,9 @@ class _Record:
     regarding: tuple[tuple[str, str], ...]
     type: str
     reason: str
-    message: str
     component: str
+    text: str  # the message; "" where one stands for many
+    message: str = field(compare=False)
     resource_version: str = field(compare=False)
 
 
@@ -59,6 +66,24 @@ class _Written:
     namespace: str
     count: int
     last_seconds: float
+
+
+@dataclass(slots=True)
+class _Series:
+    """Events about one thing, for one reason, that differ in their message."""
+
+    messages: set[str] = field(default_factory=set)  # fewer than SIMILAR
+    last_seconds: float = 0.0
+
+    def is_full(self, message: str, now: float) -> bool:
+        """Whether this message is one too many."""
+        if now - self.last_seconds > REPEAT_SECONDS:
+            self.messages.clear()
+        self.last_seconds = now
+        if message in self.messages or len(self.messages) < SIMILAR - 1:
+            self.messages.add(message)
+            return False
+        return True
 
 
 @dataclass(slots=True)
@@ -87,7 +112,8 @@ class EventRecorder:
         self._source = {"component": component, "host": host} if host else {"component": component}
         self._queue: asyncio.Queue[_Record] = asyncio.Queue(MAX_WAITING_EVENTS)
         self._written: OrderedDict[_Record, _Written] = OrderedDict()
-        self._allowances: OrderedDict[str, _Allowance] = OrderedDict()
+        self._series: OrderedDict[tuple[object, ...], _Series] = OrderedDict()
+        self._allowances: OrderedDict[tuple[str, str], _Allowance] = OrderedDict()
         self._last_stamp = 0
         self._dropped = 0  # since the queue was last empty
 
@@ -106,20 +132,31 @@ class EventRecorder:
             "apiVersion": obj.get("apiVersion", ""),
             "fieldPath": field_path,
         }
-        if not self._allow(regarding["uid"] or regarding["name"]):
+        component = component or self._component
+        if not self._allow((component, regarding["uid"] or regarding["name"])):
             return
         said = tuple((key, value) for key, value in regarding.items() if value)
         resource_version = obj["metadata"].get("resourceVersion", "")
+        text = message[:MAX_MESSAGE_CHARACTERS]
+        if self._is_one_too_many((said, type, reason, component), text):
+            text, message = "", COMBINED + message
+        told = message[:MAX_MESSAGE_CHARACTERS]
         try:
-            told = message[:MAX_MESSAGE_CHARACTERS]
-            self._queue.put_nowait(_Record(said, type, reason, told, component or self._component, resource_version))
+            self._queue.put_nowait(_Record(said, type, reason, component, text, told, resource_version))
         except asyncio.QueueFull:
             self._dropped += 1
             if self._dropped == 1:
                 what = (regarding["kind"], regarding["name"], message)
                 log.warning("events come faster than they are written; the first to be dropped: %s %s: %s", *what)
 
-    def _allow(self, subject: str) -> bool:
+    def _is_one_too_many(self, sort: tuple[object, ...], message: str) -> bool:
+        series = self._series.pop(sort, None) or _Series()
+        self._series[sort] = series  # as the most recent one
+        if len(self._series) > MAX_REMEMBERED:
+            self._series.popitem(last=False)
+        return series.is_full(message, self._clock.monotonic())
+
+    def _allow(self, subject: tuple[str, str]) -> bool:
         now = self._clock.monotonic()
         allowance = self._allowances.pop(subject, None) or _Allowance(BURST, now)
         self._allowances[subject] = allowance  # as the most recent one
@@ -153,7 +190,9 @@ class EventRecorder:
         now = self._clock.monotonic()
         written = self._written.get(record)
         if written is not None and now - written.last_seconds <= REPEAT_SECONDS:
-            change = {"count": written.count + 1, "lastTimestamp": rfc3339(self._clock.now())}
+            change: Object = {"count": written.count + 1, "lastTimestamp": rfc3339(self._clock.now())}
+            if not record.text:
+                change["message"] = record.message
             try:
                 await self._client.patch("/v1/Event", written.name, change, written.namespace)
                 written.count += 1

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from tests.fakes.list_watch_server import ListWatchServer
 
-from kaa.client.events import BURST, EventRecorder
+from kaa.client.events import BURST, COMBINED, SIMILAR, EventRecorder
 from kaa.client.rest import Client
 from kaa.lib.clock import WallClock
 
@@ -78,13 +78,27 @@ async def test_a_repeat_of_an_event_that_is_gone_begins_anew(server: ListWatchSe
     assert event["count"] == 1
 
 
+async def test_similar_events_become_one(server: ListWatchServer, recorder: EventRecorder) -> None:
+    """A ReplicaSet that makes many pods names the first nine, and counts the others: `kubectl describe` stays short."""
+    for number in range(SIMILAR + 3):
+        recorder.record(POD, "Normal", "SuccessfulCreate", f"Created pod: web-{number}")
+    recorder.record(POD, "Normal", "SuccessfulCreate", "Created pod: web-0")  # has one of its own
+    events = await written(server, SIMILAR + 4)
+    told = range(1, SIMILAR - 1)
+    assert [(e["message"], e["count"]) for e in events] == [
+        ("Created pod: web-0", 2),
+        *((f"Created pod: web-{number}", 1) for number in told),
+        (f"{COMBINED}Created pod: web-{SIMILAR + 2}", 4),
+    ]
+
+
 async def test_one_object_cannot_flood_the_store(server: ListWatchServer, recorder: EventRecorder) -> None:
     """A component that fails in a loop writes a burst and then hardly anything; other objects are not affected."""
     for i in range(BURST + 50):
         recorder.record(POD, "Warning", "Failed", f"try {i}")
     other = {**POD, "metadata": {**POD["metadata"], "name": "b", "uid": "u2"}}  # type: ignore[dict-item]
     recorder.record(other, "Normal", "Fine", "fine")
-    assert len(await written(server, BURST + 1)) == BURST + 1
+    assert sum(event["count"] for event in await written(server, BURST + 1)) == BURST + 1
 
 
 async def test_events_outlast_a_server_that_does_not_answer(server: ListWatchServer, client: Client) -> None:

@@ -132,10 +132,10 @@ class Beneath:
 
     async def txn(self, compares: Sequence[Compare], operations: Sequence[Operation]) -> Transaction:
         done = await self._store.txn(
-            [replace(compare, key=self.PREFIX + compare.key) for compare in compares],
-            [replace(operation, key=self.PREFIX + operation.key) for operation in operations],
+            [compare._replace(key=self.PREFIX + compare.key) for compare in compares],
+            [operation._replace(key=self.PREFIX + operation.key) for operation in operations],
         )
-        return replace(done, current=tuple(self._out(kv) for kv in done.current))
+        return done._replace(current=tuple(self._out(kv) for kv in done.current))
 
     async def watch(self, prefix: str, from_revision: int) -> AsyncGenerator[list[Event], None]:
         async with aclosing(self._store.watch(self.PREFIX + prefix, from_revision)) as watch:
@@ -147,7 +147,7 @@ class Beneath:
         return Event(key, event.revision, self._out(event.current), self._out(event.previous))
 
     def _out(self, kv: Any) -> Any:
-        return None if kv is None else replace(kv, key=kv.key.removeprefix(self.PREFIX))
+        return None if kv is None else kv._replace(key=kv.key.removeprefix(self.PREFIX))
 
 
 ENCRYPTION = """

@@ -170,16 +170,18 @@ class LogStore:
     def _submit(self, compares: Sequence[Compare], operations: Sequence[Operation]) -> "asyncio.Future[Transaction]":
         """Decides the transaction now; the answer comes once all that it depends on is committed."""
         self._check_open()
-        if any(self._newest_revision(compare.key) != compare.mod_revision for compare in compares):
-            keys = [compare.key for compare in compares]
-            return self._answer(keys, Transaction(False, self._assigned, tuple(self._newest(key) for key in keys)))
+        for compare in compares:
+            if self._newest_revision(compare.key) != compare.mod_revision:
+                keys = [compare.key for compare in compares]
+                return self._answer(keys, Transaction(False, self._assigned, tuple(map(self._newest, keys))))
         changes = list(self._changes(operations, self._assigned + 1))
         if not changes:
             keys = [entry.key for entry in (*compares, *operations)]
             return self._answer(keys, Transaction(True, self._assigned))
         self._assigned += 1
         self._waiting.batch.changes += changes
-        self._pending.update((change.key, change) for change in changes)
+        for change in changes:
+            self._pending[change.key] = change
         return self._enqueue(Transaction(True, self._assigned))
 
     def _changes(self, operations: Sequence[Operation], revision: int) -> Iterator[Change]:

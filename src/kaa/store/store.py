@@ -21,42 +21,37 @@ one that begins after another has returned comes after it, and of those under wa
 
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias
 
 
-@dataclass(frozen=True, slots=True)
-class KeyValue:
+class KeyValue(NamedTuple):
     key: str
     value: bytes
     create_revision: int
     mod_revision: int
 
 
-@dataclass(frozen=True, slots=True)
-class Put:
+class Put(NamedTuple):
     key: str
     value: bytes
     lease: int = 0  # 0: none
 
 
-@dataclass(frozen=True, slots=True)
-class Delete:
+class Delete(NamedTuple):
     key: str
 
 
 Operation: TypeAlias = Put | Delete
 
 
-@dataclass(frozen=True, slots=True)
-class Compare:
+class Compare(NamedTuple):
     """The key's mod_revision must be this; 0 means that the key does not exist."""
 
     key: str
     mod_revision: int
 
 
-@dataclass(frozen=True, slots=True)
-class Transaction:
+class Transaction(NamedTuple):
     """What `txn` returns. `current` holds the compared keys as they are, when `succeeded` is false."""
 
     succeeded: bool
@@ -77,8 +72,7 @@ class Page:
         return self.count > len(self.items)
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):
     """One change of one key, at `revision`. `current` is None for a deletion, `previous` None for a creation."""
 
     key: str

@@ -64,7 +64,7 @@ class EncryptedStore:
         if not transaction.current:
             return transaction
         try:
-            return replace(transaction, current=tuple(self._opened(kv) for kv in transaction.current))
+            return transaction._replace(current=tuple(self._opened(kv) for kv in transaction.current))
         except _Unreadable as unreadable:
             raise await self._why(unreadable.kv) from None
 
@@ -110,9 +110,9 @@ class EncryptedStore:
         if not isinstance(operation, Put):
             return operation
         providers = self._of(operation.key)
-        return (
-            replace(operation, value=providers[0].encrypt(operation.key, operation.value)) if providers else operation
-        )
+        if not providers:
+            return operation
+        return operation._replace(value=providers[0].encrypt(operation.key, operation.value))
 
     def _opened(self, kv: KeyValue | None) -> KeyValue | None:
         return None if kv is None else self._opened_one(kv)
@@ -133,7 +133,7 @@ class EncryptedStore:
                 self.outdated.add(kv.key)
             else:
                 self.outdated.discard(kv.key)
-            return replace(kv, value=plain)
+            return kv._replace(value=plain)
         raise _Unreadable(kv)
 
     def _opened_event(self, event: Event) -> Event:
@@ -144,7 +144,7 @@ class EncryptedStore:
         current = self._opened(event.current)
         if current is None:
             self.outdated.discard(event.key)
-        return replace(event, current=current, previous=previous)
+        return event._replace(current=current, previous=previous)
 
     async def _why(self, kv: KeyValue) -> Exception:
         """What to raise for a value that no provider can read: is it still there, or only history?"""

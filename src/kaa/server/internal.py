@@ -21,6 +21,7 @@ class CacheReader:
     def __init__(self, cache: WatchCache, catalog: Catalog) -> None:
         self._cache = cache
         self._catalog = catalog
+        self._prefixes: dict[str, str] = {}  # of the kinds whose revision somebody asks for, again and again
         self._decoded: OrderedDict[tuple[str, str], tuple[int, Object]] = OrderedDict()
 
     def get(self, kind: str, name: str, namespace: str = "") -> Object | None:
@@ -36,7 +37,10 @@ class CacheReader:
         return [self._object(kind, entry) for entry in entries]
 
     def revision(self, kind: str) -> int:
-        return self._cache.kind(self._catalog.named(kind)).changed
+        prefix = self._prefixes.get(kind)
+        if prefix is None:
+            prefix = self._prefixes[kind] = self._catalog.named(kind).storage_prefix
+        return self._cache.at(prefix).changed
 
     def _object(self, kind: str, entry: Entry) -> Object:
         key = (kind, entry.key)

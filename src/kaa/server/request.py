@@ -58,7 +58,10 @@ class Request:
 
     def parameter(self, name: str, default: str = "") -> str:
         """The first value of a query parameter."""
-        return next((value for key, value in self.query if key == name), default)
+        for key, value in self.query:
+            if key == name:
+                return value
+        return default
 
 
 def _cannot_write(chunk: bytes) -> bool:
@@ -97,9 +100,9 @@ class Response:
         return Response(self.status, self.body, self.content_type, more, self.chunks, self.outlet, self.hijacked)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Attributes:
-    """What a request wants, for authorization and admission.
+    """What a request wants, for authorization and admission. Never changed after it was made.
 
     `verb` is the API verb (get, list, watch, create, update, patch, delete, deletecollection, impersonate, ...) for a
     resource, and the lower-case HTTP method for a path that is no resource. `resource` is None for those.

@@ -31,8 +31,10 @@ TRUE = ("", "1", "t", "T", "true", "TRUE", "True")
 """Values of a boolean query parameter that is given and means yes."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class RequestInfo:
+    """Never changed after it was made."""
+
     verb: str
     is_resource: bool = False
     group: str = ""

@@ -50,6 +50,8 @@ def reconcile(job: Object, view: View, now: datetime) -> Actions:
         return
     verdict = verdict_of(tally, now)
     todo = Plan(delete=tuple(tally.active)) if verdict is not None else plan(tally, now)
+    if verdict is None:
+        yield from free([pod for pod in todo.delete if is_tracked(pod)])  # what is ended on purpose has not failed
     counts = yield from carry_out(tally, todo)
     counted = countable(tally, ended=verdict is not None)
     status = status_of(tally, counts, counted, verdict, now)

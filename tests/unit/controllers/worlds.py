@@ -19,7 +19,7 @@ from tests.scenarios.test_controllers import FILES, OPTIONS
 from tests.scenarios.world import NOW, World, whole
 
 from kaa.api.errors import APIError
-from kaa.api.objects import Object, condition, copy_object, is_being_deleted, name_of, namespace_of, uid_of
+from kaa.api.objects import Object, condition, copy_object, name_of, namespace_of, uid_of
 from kaa.controllers import all_controllers
 from kaa.controllers.actions import (
     Action,
@@ -199,8 +199,6 @@ def without_rivals(name: str, objects: list[Object]) -> list[Object]:
         return objects[:RANGES]
     if name not in RIVALS:
         return objects
-    if name == "job":  # one that is being deleted counts what it ends as failed if it lives to see it
-        objects = [obj for obj in objects if obj["kind"] != kind or not is_being_deleted(obj)]
     first = {RIVALS[name](obj): obj for obj in reversed(objects) if obj["kind"] == kind}
     return [obj for obj in objects if obj["kind"] != kind or obj is first[RIVALS[name](obj)]]
 

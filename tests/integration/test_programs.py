@@ -110,9 +110,7 @@ def families(draw: Any) -> Story:
         partial(
             tie,
             identity=identities[i],
-            owners=[
-                (identities[o], waits) for o, waits in sorted(owners) if o < i and can_own(identities[o], identities[i])
-            ],
+            owners=[(identities[o], waits) for o, waits in sorted(owners) if o < i],
         )
         for i, (_, _, owners) in enumerate(members)
     ]
@@ -121,11 +119,6 @@ def families(draw: Any) -> Story:
     doomed = draw(st.dictionaries(st.sampled_from(identities), ways, max_size=3))
     deletions: list[Step] = [partial(delete_if_there, identity=identity, way=way) for identity, way in doomed.items()]
     return [creations, ties, deletions]
-
-
-def can_own(owner: tuple[str, str, str], dependent: tuple[str, str, str]) -> bool:
-    """What has no namespace names nothing in one: such a reference says nothing of the owner."""
-    return bool(dependent[2]) or not owner[2]
 
 
 def of_family(kind: str, name: str, namespace: str) -> Object:

@@ -123,12 +123,13 @@ class GarbageCollector:
                 self._tell_of_foreign_owner(owner, dependent)
                 return OwnerState.ABSENT if dependent.namespace else OwnerState.SOLID
             return OwnerState.WAITING if known.waits_for_dependents else OwnerState.SOLID
-        if owner.uid in self._absent:
+        names_nothing = not dependent.namespace and self._is_namespaced(owner)
+        if owner.uid in self._absent and not names_nothing:
             return OwnerState.ABSENT
         resource = self._resource_of(owner)
-        if resource.namespaced and not dependent.namespace:
+        if names_nothing:
             self._tell_of_foreign_owner(owner, dependent)
-            return OwnerState.SOLID  # names no object that could be asked for: kept, as upstream does
+            return OwnerState.SOLID  # there is no object that could be asked for: kept, as upstream does
         if await self._exists(resource, owner, dependent.namespace):
             return OwnerState.SOLID
         self._note_absent(owner.uid)
@@ -144,10 +145,13 @@ class GarbageCollector:
         message = f'ownerRef [{reference}, uid: {owner.uid}] does not exist in namespace "{dependent.namespace}"'
         self._recorder.record(object_of(dependent), "Warning", "OwnerRefInvalidNamespace", message, component=COMPONENT)
 
+    def _is_namespaced(self, owner: Owner) -> bool:
+        resource = self._every_kind.resource(owner.api_version.rpartition("/")[0], owner.kind)
+        return resource is not None and resource.namespaced
+
     def _resource_of(self, owner: Owner) -> Resource:
         """Raises NotFound for a kind that the server does not have (now): then nothing is known of the owner."""
-        group = owner.api_version.rpartition("/")[0]
-        resource = self._every_kind.resource(group, owner.kind)
+        resource = self._every_kind.resource(owner.api_version.rpartition("/")[0], owner.kind)
         if resource is not None:
             return resource
         raise APIError("NotFound", f'no matches for kind "{owner.kind}" in version "{owner.api_version}"')

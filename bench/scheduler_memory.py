@@ -10,8 +10,6 @@ import random
 import time
 from dataclasses import dataclass
 
-import orjson
-
 from bench.scheduler_workloads import INIT, MEASURED, NODES, in_moons, pod, spread
 from bench.target import resident_bytes
 from kaa.api.objects import Object
@@ -52,8 +50,7 @@ def measure_held() -> Held:
     after = resident_bytes(os.getpid())
     cache = Cache()
     for index in range(PODS):
-        kept = trimmed(_object(index))
-        cache.put((INIT, f"pod-{index}"), kept, bytes(memoryview(orjson.dumps(kept))))
+        cache.put((INIT, f"pod-{index}"), trimmed(_object(index)))
     gc.collect()
     cached = resident_bytes(os.getpid()) - after
     seconds = sorted(_decisions(snapshot))

@@ -10,6 +10,8 @@ import random
 import time
 from dataclasses import dataclass
 
+import orjson
+
 from bench.scheduler_workloads import INIT, MEASURED, NODES, in_moons, pod, spread
 from bench.target import resident_bytes
 from kaa.api.objects import Object

@@ -51,6 +51,9 @@ WARNINGS = (
     "ignore::pytest.PytestUnraisableExceptionWarning",
 )
 
+NOT_KOPFS = ("schemathesis", "hypothesispytest")
+"""Plugins of ours that its tests have never met."""
+
 Done = subprocess.CompletedProcess[str]
 
 
@@ -103,7 +106,8 @@ def run_example(source: KopfSource, example: str, scratch: Path) -> Done:
 
 def pytest_arguments() -> list[str]:
     warnings = [argument for warning in WARNINGS for argument in ("-W", warning)]
-    return ["-m", "pytest", "-q", "-o", "addopts=", "-p", "no:cacheprovider", "-p", "no:schemathesis", *warnings]
+    unloaded = [argument for plugin in NOT_KOPFS for argument in ("-p", f"no:{plugin}")]
+    return ["-m", "pytest", "-q", "-o", "addopts=", "-p", "no:cacheprovider", *unloaded, *warnings]
 
 
 def test_every_example_is_known(source: KopfSource) -> None:

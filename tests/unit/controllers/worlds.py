@@ -215,10 +215,11 @@ def without_name(pod: Object) -> Object:
 
 
 def without_news(deployment: Object) -> Object:
-    """After a crash its ReplicaSet is found, and no longer created."""
+    """After a crash its ReplicaSet is found, and not created; how many pods are to come follows from sizes."""
     conditions = (deployment.get("status") or {}).get("conditions") or ()
     told = [{**c, "reason": "", "message": ""} if c["type"] == "Progressing" else c for c in conditions]
-    return _status_changed(deployment, conditions=sorted(told, key=lambda c: str(c["type"])))
+    conditions = sorted(told, key=lambda c: str(c["type"]))
+    return _status_changed(deployment, conditions=conditions, unavailableReplicas=None)
 
 
 def without_size(replica_set: Object) -> Object:

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -66,12 +67,10 @@ def source() -> KopfSource:
 def outcomes(source: KopfSource, tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Done]:
     """All examples, several at once. The last ones take longest, so they begin."""
 
-    def run(example: str) -> Done:
-        return run_example(source, example, tmp_path_factory.mktemp(example))
-
     order = EXAMPLES[::-1]
+    scratch = [tmp_path_factory.mktemp(example) for example in order]  # here: the factory is for one thread
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        return dict(zip(order, pool.map(run, order), strict=True))
+        return dict(zip(order, pool.map(partial(run_example, source), order, scratch), strict=True))
 
 
 def run_example(source: KopfSource, example: str, scratch: Path) -> Done:

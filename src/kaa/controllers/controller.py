@@ -31,6 +31,14 @@ Key: TypeAlias = tuple[str, str]
 Actions: TypeAlias = Generator[Action, APIError | None, None]
 
 
+def next_action(actions: Actions, answer: APIError | None) -> Action | None:
+    """What is to be done after the `answer` to the action before, None to begin with. None: that was all."""
+    try:
+        return actions.send(answer)
+    except StopIteration:
+        return None
+
+
 Objects: TypeAlias = list[Object]
 
 
@@ -224,6 +232,12 @@ def selects(owner: Object, obj: Object) -> bool:
 
 
 POD_NODE = "spec.nodeName"
+
+
+def pods_on_node(node: Object, view: View) -> Iterator[Key]:
+    """A Node concerns the pods that are bound to it. Its row must have the index `pods_by_node()`."""
+    for pod in view.by_index("Pod", POD_NODE, name_of(node)):
+        yield key_of(pod)
 
 
 def pods_by_node() -> Index:

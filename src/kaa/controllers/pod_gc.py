@@ -9,12 +9,11 @@ the server itself is asked, because the cache may only be late.
 Pods that have ended and are only too many are another matter: `terminated_pods.py`.
 """
 
-from collections.abc import Iterator
 from datetime import datetime
 
-from kaa.api.objects import Object, condition, is_being_deleted, name_of
+from kaa.api.objects import Object, condition, is_being_deleted
 from kaa.controllers.actions import ConfirmGone, Delete, Patch, RequeueAfter
-from kaa.controllers.controller import POD_NODE, Actions, Controller, Key, View, Watch, differs, key_of, pods_by_node
+from kaa.controllers.controller import Actions, Controller, View, Watch, differs, pods_by_node, pods_on_node
 from kaa.controllers.memory import Since
 from kaa.controllers.pods import is_terminal, node_name_of
 from kaa.lib.clock import rfc3339
@@ -84,11 +83,6 @@ def failed(pod: Object, now: datetime, disrupted: str) -> Object:
         others = [c for c in pod.get("status", {}).get("conditions") or () if c["type"] != "DisruptionTarget"]
         status["conditions"] = [*others, target]
     return {"metadata": {"resourceVersion": pod["metadata"]["resourceVersion"]}, "status": status}
-
-
-def pods_on_node(node: Object, view: View) -> Iterator[Key]:
-    for pod in view.by_index("Pod", POD_NODE, name_of(node)):
-        yield key_of(pod)
 
 
 def service_changed(old: Object | None, new: Object | None) -> bool:

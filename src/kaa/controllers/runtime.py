@@ -22,7 +22,7 @@ from kaa.client.transport import TransportError
 from kaa.client.view import Informers
 from kaa.controllers import Options, all_controllers, all_programs
 from kaa.controllers.actions import Answered
-from kaa.controllers.controller import Actions, Controller, Key, Objects, View, Watch, key_of
+from kaa.controllers.controller import Actions, Controller, Key, Objects, View, Watch, key_of, next_action
 from kaa.controllers.every_kind import EveryKind
 from kaa.controllers.executor import Executor
 from kaa.controllers.program import Context, Program
@@ -194,14 +194,11 @@ class Loop:
         refusal: APIError | None = None
         answer: APIError | None = None
         try:
-            while True:
-                try:
-                    action = actions.send(answer)
-                except StopIteration:
-                    return refusal
+            while (action := next_action(actions, answer)) is not None:
                 answer = await self._executor.perform(action, effects)
                 if answer is not None and isinstance(action, Answered):
                     refusal = refusal or answer
+            return refusal
         finally:
             actions.close()
 

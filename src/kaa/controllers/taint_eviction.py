@@ -5,12 +5,21 @@ otherwise the shortest `tolerationSeconds` among those that match counts, from t
 was added. Finished pods are left alone. When what a pod was to go for is over before it went, an event says so.
 """
 
-from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from kaa.api.objects import Object, is_being_deleted, name_of, namespace_of
 from kaa.controllers.actions import Delete, Patch, RecordEvent, RequeueAfter
-from kaa.controllers.controller import POD_NODE, Actions, Controller, Key, View, Watch, differs, key_of, pods_by_node
+from kaa.controllers.controller import (
+    Actions,
+    Controller,
+    Key,
+    View,
+    Watch,
+    differs,
+    key_of,
+    pods_by_node,
+    pods_on_node,
+)
 from kaa.controllers.node_matching import tolerates
 from kaa.controllers.pods import is_terminal, node_name_of
 from kaa.lib.clock import parse_rfc3339, rfc3339
@@ -96,11 +105,6 @@ def disruption(pod: Object, now: datetime) -> Object:
 
 def tolerations_of(pod: Object) -> object:
     return pod["spec"].get("tolerations")
-
-
-def pods_on_node(node: Object, view: View) -> Iterator[Key]:
-    for pod in view.by_index("Pod", POD_NODE, name_of(node)):
-        yield key_of(pod)
 
 
 def taints_changed(old: Object | None, new: Object | None) -> bool:

@@ -36,7 +36,7 @@ from kaa.controllers.actions import (
     RequeueAfter,
     UpdateStatus,
 )
-from kaa.controllers.controller import Actions, Controller, Key, key_of
+from kaa.controllers.controller import Actions, Controller, Key, key_of, next_action
 from kaa.lib.clock import rfc3339
 
 ROWS = sorted(row.name for row in all_controllers(OPTIONS))
@@ -322,11 +322,7 @@ class Run:
         """As the runtime does: a refusal that the action does not tolerate ends the reconcile."""
         answer: APIError | None = None
         try:
-            while True:
-                try:
-                    action = actions.send(answer)
-                except StopIteration:
-                    return
+            while (action := next_action(actions, answer)) is not None:
                 answer = self._perform(action)
         except APIError:
             return

@@ -5,19 +5,20 @@ written something, and the server has taken it. `test_controllers_exercised.py` 
 controller is without one that is kept on any server, in real time.
 """
 
-from collections.abc import Callable, Mapping
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from typing import Any, TypeVar
 
+from tests.fakes.around import Around
+
 from kaa.api.errors import APIError
 from kaa.api.objects import Object
 from kaa.client.rest import Client
-from kaa.client.transport import Query, Response, ResponseStream, Transport
+from kaa.client.transport import Response, Transport
 from kaa.controllers.actions import ConfirmGone, ConfirmNone, ReadScale, RecordEvent, RequeueAfter
-from kaa.controllers.controller import Actions, Controller, Key, View
+from kaa.controllers.controller import Actions, Controller, Key, View, next_action
 from kaa.controllers.program import Context, Program
 
 MakeProgram = Callable[[Context], Program]
@@ -58,11 +59,7 @@ def noting_row(row: Controller) -> Controller:
 def _noted(name: str, actions: Actions) -> Actions:
     answer: APIError | None = None
     try:
-        while True:
-            try:
-                action = actions.send(answer)
-            except StopIteration:
-                return
+        while (action := next_action(actions, answer)) is not None:
             answer = yield action
             if answer is None and not isinstance(action, NO_WRITE):
                 ACTED.add(name)
@@ -83,32 +80,13 @@ def noting_program(make: MakeProgram) -> MakeProgram:
     return made
 
 
-class NotingTransport:
+class NotingTransport(Around):
     def __init__(self, inner: Transport, name: str) -> None:
-        self._inner = inner
+        super().__init__(inner)
         self._name = name
 
-    async def request(
-        self,
-        method: str,
-        path: str,
-        *,
-        query: Query = (),
-        headers: Mapping[str, str] | None = None,
-        body: bytes = b"",
-        timeout_seconds: float = 30.0,
-    ) -> Response:
-        response = await self._inner.request(
-            method, path, query=query, headers=headers, body=body, timeout_seconds=timeout_seconds
-        )
+    async def request(self, method: str, path: str, **more: Any) -> Response:
+        response = await super().request(method, path, **more)
         if method != "GET" and response.status < 300 and not path.startswith(QUESTIONS):
             ACTED.add(self._name)
         return response
-
-    def stream(
-        self, method: str, path: str, *, query: Query = (), headers: Mapping[str, str] | None = None, body: bytes = b""
-    ) -> AbstractAsyncContextManager[ResponseStream]:
-        return self._inner.stream(method, path, query=query, headers=headers, body=body)
-
-    async def close(self) -> None:
-        await self._inner.close()

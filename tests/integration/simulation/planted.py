@@ -8,12 +8,12 @@ program that is left out; a component that is another one.
 import asyncio
 import re
 from collections.abc import Callable, Mapping
-from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 import orjson
+from tests.fakes.around import Around
 from tests.integration.simulation.scenarios import (
     UNLESS_OTHERS_TAKE_PODS,
     cron_jobs,
@@ -34,7 +34,7 @@ from kaa.api.objects import Object, copy_object, is_being_deleted, name_of, name
 from kaa.api.resource import Resource
 from kaa.client.informer import Change, Informer
 from kaa.client.rest import Client
-from kaa.client.transport import Query, Response, ResponseStream, Transport
+from kaa.client.transport import Response, Transport
 from kaa.cluster.simulation.component import Component, user_named
 from kaa.cluster.simulation.control_plane import complete_options
 from kaa.cluster.simulation.credentials import known_credentials
@@ -43,7 +43,7 @@ from kaa.cluster.simulation.exploration import scenario
 from kaa.cluster.simulation.standard_invariants import STANDARD, UNAMBIGUOUS
 from kaa.controllers import Options, all_controllers, all_programs
 from kaa.controllers.actions import Action, CreateAll, Delete, DeleteAll, Patch
-from kaa.controllers.controller import Actions, Controller, View
+from kaa.controllers.controller import Actions, Controller, View, next_action
 from kaa.controllers.every_kind import ChangeHandler, GoneHandler
 from kaa.controllers.garbage_collector import GarbageCollector
 from kaa.controllers.namespace import NamespaceDeletion
@@ -105,12 +105,9 @@ def acting(alter: Callable[[Action], Action | None]) -> Flaw:
         def reconcile(obj: Object, view: View, now: datetime) -> Actions:
             decided = row.reconcile(obj, view, now)
             answer: APIError | None = None
-            while True:
-                try:
-                    action = alter(decided.send(answer))
-                except StopIteration:
-                    return
-                answer = None if action is None else (yield action)
+            while (action := next_action(decided, answer)) is not None:
+                done = alter(action)
+                answer = None if done is None else (yield done)
 
         return replace(row, reconcile=reconcile)
 
@@ -296,35 +293,6 @@ async def does_not_see_pods_behind_services(c: AsyncCluster) -> None:
 
 
 # The server, the scheduler, the kubelet
-
-
-class Around:
-    """A transport around a link; what differs is in `request`."""
-
-    def __init__(self, link: Transport) -> None:
-        self._link = link
-
-    async def request(
-        self,
-        method: str,
-        path: str,
-        *,
-        query: Query = (),
-        headers: Mapping[str, str] | None = None,
-        body: bytes = b"",
-        timeout_seconds: float = 30.0,
-    ) -> Response:
-        return await self._link.request(
-            method, path, query=query, headers=headers, body=body, timeout_seconds=timeout_seconds
-        )
-
-    def stream(
-        self, method: str, path: str, *, query: Query = (), headers: Mapping[str, str] | None = None, body: bytes = b""
-    ) -> AbstractAsyncContextManager[ResponseStream]:
-        return self._link.stream(method, path, query=query, headers=headers, body=body)
-
-    async def close(self) -> None:
-        await self._link.close()
 
 
 class RacingQuota(Around):

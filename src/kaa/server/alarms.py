@@ -1,4 +1,4 @@
-"""One timer for many who wait: thousands of watches, each of which only wants to be woken once a minute."""
+"""One timer for many who wait: thousands of watches, each of which only wants to be woken now and then."""
 
 import asyncio
 from collections.abc import Callable

@@ -36,6 +36,9 @@ CA = "-----BEGIN CERTIFICATE-----\nexample\n-----END CERTIFICATE-----\n"
 
 EXIT_CODE = "example.com/exit-code"
 
+TLS_END_SECONDS = 0.25
+"""TLS connections end a moment after aiohttp has closed them, says its documentation; then only may the loop."""
+
 VIRTUAL_LIMIT_SECONDS = 100_000
 """After which a test counts as hanging."""
 
@@ -182,6 +185,7 @@ async def running_server() -> AsyncIterator[tuple[Client, Clock]]:
         yield client, WallClock()
     finally:
         await client.close()
+        await asyncio.sleep(TLS_END_SECONDS)
 
 
 @asynccontextmanager
